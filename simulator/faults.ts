@@ -1,0 +1,56 @@
+/**
+ * The fault plan: what goes wrong on purpose, and where. A party asks the plan at the place where
+ * the fault would strike; a plan without that fault answers `undefined` and nothing happens.
+ * Names are `party.what`; parameters are the fault's own.
+ */
+export interface Fault {
+  /** `sbc.drop-header`, `acs.ignore-stop-audio`; every name is listed in docs/faults.md. */
+  readonly name: string;
+  /** The fault's parameters, such as `{ header: "X-Customer-ID" }`. */
+  readonly with?: Readonly<Record<string, string | number | boolean>>;
+  /** Strikes this many times, then no more. Default: always. */
+  readonly times?: number;
+  /** Lets this many occasions pass first. Default 0. */
+  readonly after?: number;
+}
+
+export interface FaultPlan {
+  /** The fault's parameters if it strikes on this occasion. Asking counts as an occasion. */
+  strike(name: string): Readonly<Record<string, string | number | boolean>> | undefined;
+  /** Adds a fault while the lab runs. */
+  add(fault: Fault): void;
+  /** Removes every fault, or those of one name. */
+  clear(name?: string): void;
+  /** What struck so far, in order. */
+  readonly struck: readonly string[];
+}
+
+export function faultPlan(faults: readonly Fault[] = []): FaultPlan {
+  const planned = new Map<Fault, number>(faults.map((fault) => [fault, 0]));
+  const struck: string[] = [];
+
+  const strikes = (fault: Fault, occasion: number) => {
+    const { after = 0, times = Number.POSITIVE_INFINITY } = fault;
+    return occasion >= after && occasion < after + times;
+  };
+
+  return {
+    struck,
+    strike(name) {
+      for (const [fault, occasion] of planned) {
+        if (fault.name !== name) continue;
+        planned.set(fault, occasion + 1);
+        if (!strikes(fault, occasion)) continue;
+        struck.push(name);
+        return fault.with ?? {};
+      }
+      return undefined;
+    },
+    add: (fault) => void planned.set(fault, 0),
+    clear(name) {
+      for (const fault of planned.keys()) {
+        if (name === undefined || fault.name === name) planned.delete(fault);
+      }
+    },
+  };
+}

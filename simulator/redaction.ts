@@ -1,0 +1,71 @@
+/**
+ * What never enters a trace: credentials and keys of every protocol the lab speaks, and the two
+ * kinds of personal data that are recognisable by form (payment cards, e-mail addresses).
+ * Phone numbers stay: they are the addresses the trace is about, and the lab's are fictional.
+ */
+const MASK = "•••";
+
+interface Rule {
+  readonly name: string;
+  readonly pattern: RegExp;
+  readonly replace: (match: string, ...groups: string[]) => string;
+}
+
+const keepLabel = (_match: string, label: string) => `${label}${MASK}`;
+
+const RULES: readonly Rule[] = [
+  { name: "bearer token", pattern: /\b(Bearer(?:%20|\s)+)[\w.~+/=-]{8,}/gi, replace: keepLabel },
+  { name: "HMAC signature", pattern: /(&Signature=)[\w+/=%]+/gi, replace: keepLabel },
+  { name: "access key", pattern: /(accesskey=)[^;\s"]+/gi, replace: keepLabel },
+  {
+    name: "service key",
+    pattern:
+      /((?:Ocp-Apim-Subscription-Key|api-key|openai-insecure-api-key)["']?(?:=|:|\.)\s*["']?)[^&\s"',]+/gi,
+    replace: keepLabel,
+  },
+  { name: "SRTP key", pattern: /(\binline:)[\w+/=]{20,}/g, replace: keepLabel },
+  {
+    name: "digest response",
+    pattern: /(\b(?:response|cnonce)=")[^"]+/gi,
+    replace: keepLabel,
+  },
+  { name: "JSON web token", pattern: /\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*/g, replace: () => MASK },
+  {
+    name: "payment card",
+    pattern: /(?<![\w+])\d(?:[ -]?\d){12,18}(?!\w)/g,
+    replace: (match) => (isPaymentCard(match) ? `${MASK}${match.slice(-4)}` : match),
+  },
+  {
+    name: "e-mail address",
+    // A SIP URI has the same form; the lab's hosts are addresses or end in an invalid domain.
+    pattern: /(?<!sips?:)(?<![\w.+-])[\w.+-]+@(?:[a-z\d-]+\.)+(?:com|net|org|edu|io|dev|co)\b/gi,
+    replace: () => `${MASK}@${MASK}`,
+  },
+];
+
+/** `text` with every secret replaced by a mask. */
+export function redact(text: string): string {
+  return RULES.reduce((masked, { pattern, replace }) => masked.replace(pattern, replace), text);
+}
+
+/** `value` with every string in it redacted; arrays and plain objects are copied. */
+export function redactDeep<Value>(value: Value): Value {
+  return redactAny(value) as Value;
+}
+
+function redactAny(value: unknown): unknown {
+  if (typeof value === "string") return redact(value);
+  if (Array.isArray(value)) return value.map(redactAny);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, redactAny(entry)]));
+}
+
+/** Luhn's check, so that long identifiers and timestamps are left alone. */
+function isPaymentCard(text: string): boolean {
+  const digits = Array.from(text.replaceAll(/\D/g, "")).map(Number).toReversed();
+  const sum = digits.reduce((total, digit, index) => {
+    const weighted = index % 2 === 0 ? digit : digit * 2;
+    return total + (weighted > 9 ? weighted - 9 : weighted);
+  }, 0);
+  return sum % 10 === 0;
+}
