@@ -1,0 +1,167 @@
+/** A stretch of a document that one voice says at one rate, or a silence. */
+export type SsmlSegment =
+  | { kind: "speech"; text: string; voice?: string; rate: number }
+  | { kind: "silence"; durationMs: number };
+
+/** What the emulated service refuses, as the service does: with close code 1007. */
+export class SsmlError extends Error {
+  override readonly name = "SsmlError";
+  readonly code = "SSML_INVALID";
+}
+
+/** Attributes and elements nested deeper than this are not a document anyone wrote. */
+const LIMIT_DEPTH = 32;
+const LIMIT_BREAK_MS = 20_000;
+
+const TOKEN =
+  /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|<(\/?)([\w:-]+)((?:\s+[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>|([^<]+)|(<)/g;
+const ATTRIBUTE = /([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g;
+const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+/** Speech Synthesis Markup Language 1.1, §3.2.3: the pause of each strength. */
+const BREAK_STRENGTH_MS: Record<string, number> = {
+  none: 0,
+  "x-weak": 250,
+  weak: 500,
+  medium: 750,
+  strong: 1000,
+  "x-strong": 1250,
+};
+const RATES: Record<string, number> = {
+  "x-slow": 0.5,
+  slow: 0.64,
+  medium: 1,
+  default: 1,
+  fast: 1.55,
+  "x-fast": 2,
+};
+
+interface Scope {
+  element: string;
+  voice?: string;
+  rate: number;
+  /** `say-as` kinds that are read sign by sign. */
+  spelled: boolean;
+}
+
+/**
+ * Reads `speak`, `voice`, `prosody rate`, `break`, `p`, `s`, `say-as` and `sub`; other elements are
+ * transparent. Throws {@link SsmlError} where the document is not well formed or has no `speak`.
+ */
+export function parseSsml(document: string): SsmlSegment[] {
+  const segments: SsmlSegment[] = [];
+  const scopes: Scope[] = [{ element: "", rate: 1, spelled: false }];
+  for (const token of document.matchAll(TOKEN)) readToken(token, scopes, segments);
+  if (scopes.length !== 1) throw new SsmlError(`<${scopes.at(-1)?.element}> is not closed`);
+  if (!/<speak[\s>]/.test(document)) throw new SsmlError("expected a <speak> element");
+  return joinSpeech(segments);
+}
+
+function readToken(token: RegExpExecArray, scopes: Scope[], segments: SsmlSegment[]): void {
+  const [, cdata, slash, element, attributes = "", selfClosing, text = "", stray] = token;
+  if (stray !== undefined) throw new SsmlError(`unexpected "<" at character ${token.index}`);
+  const scope = scopes.at(-1);
+  if (scope === undefined) throw new SsmlError("more closing tags than opening ones");
+  if (element === undefined) appendText(segments, scope, cdata ?? decodeEntities(text));
+  else if (slash === "/") closeElement(scopes, scope, element);
+  else {
+    const inner = openElement(segments, scope, element, attributesOf(attributes));
+    if (selfClosing !== "/") scopes.push(inner);
+    if (scopes.length > LIMIT_DEPTH) throw new SsmlError(`nested deeper than ${LIMIT_DEPTH}`);
+  }
+}
+
+/** `&amp;` and its kin, and numeric references. */
+export function decodeEntities(text: string): string {
+  return text.replaceAll(/&(#x[0-9a-f]+|#\d+|\w+);/gi, (whole, name: string) => {
+    if (!name.startsWith("#")) return ENTITIES[name] ?? whole;
+    const hexadecimal = name[1] === "x" || name[1] === "X";
+    const code = Number.parseInt(name.slice(hexadecimal ? 2 : 1), hexadecimal ? 16 : 10);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+  });
+}
+
+function attributesOf(source: string): Record<string, string> {
+  const pairs = Array.from(source.matchAll(ATTRIBUTE), ([, name = "", double, single]) => [
+    name,
+    decodeEntities(double ?? single ?? ""),
+  ]);
+  return Object.fromEntries(pairs);
+}
+
+function openElement(
+  segments: SsmlSegment[],
+  scope: Scope,
+  element: string,
+  attributes: Record<string, string>,
+): Scope {
+  const inner: Scope = { ...scope, element };
+  if (element === "break") {
+    segments.push({ kind: "silence", durationMs: breakDurationMs(attributes) });
+  } else if (element === "voice") {
+    if (attributes.name === undefined) throw new SsmlError('<voice> without "name"');
+    inner.voice = attributes.name;
+  } else if (element === "prosody") {
+    inner.rate = scope.rate * rateOf(attributes.rate ?? "default");
+  } else if (element === "say-as") {
+    inner.spelled = /^(characters|spell-out|digits|number_digit|telephone)$/.test(
+      attributes["interpret-as"] ?? "",
+    );
+  } else if (element === "p" || element === "s") appendText(segments, scope, " ");
+  return inner;
+}
+
+function closeElement(scopes: Scope[], scope: Scope, element: string): void {
+  if (scope.element !== element) {
+    throw new SsmlError(`expected </${scope.element}>, got </${element}>`);
+  }
+  scopes.pop();
+}
+
+function appendText(segments: SsmlSegment[], scope: Scope, text: string): void {
+  const spoken = scope.spelled ? text.replaceAll(/\W/g, "").split("").join(" ") : text;
+  const { voice, rate } = scope;
+  segments.push({ kind: "speech", text: spoken, rate, ...(voice === undefined ? {} : { voice }) });
+}
+
+function breakDurationMs({ time, strength = "medium" }: Record<string, string>): number {
+  if (time === undefined) return BREAK_STRENGTH_MS[strength] ?? 750;
+  const [, amount, unit] = /^\+?(\d+(?:\.\d+)?)(ms|s)$/.exec(time) ?? [];
+  if (amount === undefined)
+    throw new SsmlError(`break time: expected "500ms" or "1s", got "${time}"`);
+  return Math.min(LIMIT_BREAK_MS, Number(amount) * (unit === "s" ? 1000 : 1));
+}
+
+/** A name, a percentage of change (`+20%`, `-10%`) or a factor (`1.2`); kept within 0.5 … 2. */
+export function rateOf(rate: string): number {
+  const named = RATES[rate];
+  if (named !== undefined) return named;
+  const [, sign = "", amount, percent] = /^([+-]?)(\d+(?:\.\d+)?)(%?)$/.exec(rate) ?? [];
+  if (amount === undefined)
+    throw new SsmlError(`prosody rate: expected a name, a percentage or a factor, got "${rate}"`);
+  const value = Number(`${sign}${amount}`);
+  const factor = percent === "" && sign === "" ? value : 1 + value / (percent === "%" ? 100 : 1);
+  return Math.min(2, Math.max(0.5, factor));
+}
+
+/** Runs of text in the same voice and rate become one piece; empty pieces go. */
+function joinSpeech(segments: readonly SsmlSegment[]): SsmlSegment[] {
+  const joined: SsmlSegment[] = [];
+  for (const segment of segments) {
+    const last = joined.at(-1);
+    if (segment.kind === "silence") joined.push(segment);
+    else if (
+      last?.kind === "speech" &&
+      last.voice === segment.voice &&
+      last.rate === segment.rate
+    ) {
+      last.text += segment.text;
+    } else joined.push({ ...segment });
+  }
+  return joined
+    .map((piece) => (piece.kind === "speech" ? { ...piece, text: tidy(piece.text) } : piece))
+    .filter((piece) => piece.kind === "silence" || piece.text !== "");
+}
+
+function tidy(text: string): string {
+  return text.replaceAll(/\s+/g, " ").trim();
+}
