@@ -22,7 +22,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   "simulator/redaction.ts": [],
   "simulator/trace.ts": ["simulator/clock.ts", "simulator/redaction.ts"],
   "simulator/faults.ts": [],
-  "simulator/certificates.ts": ["simulator/clock.ts", "@peculiar/x509"],
+  "simulator/certificates.ts": ["simulator/clock.ts"],
   "simulator/sip": [...GROUND, "ws"],
   "simulator/media": [...GROUND, "wavefile"],
   "simulator/drachtio": [...GROUND, "simulator/sip", "testcontainers"],
