@@ -25,7 +25,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   "simulator/certificates.ts": ["simulator/clock.ts"],
   "simulator/sip": [...GROUND, "ws"],
   "simulator/media": [...GROUND, "wavefile"],
-  "simulator/drachtio": [...GROUND, "simulator/sip", "testcontainers"],
+  "simulator/drachtio": [...GROUND, "simulator/sip", "testcontainers", "drachtio-srf"],
   "simulator/phone": [
     "simulator/clock.ts",
     "simulator/trace.ts",
@@ -55,6 +55,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   scenarios: ["scenarios/harness", "vitest"],
   bench: ["agent", "simulator", "scenarios", "drachtio-srf", "ws", "@azure", "openai"],
   ".ci": ["vite", "vitest"],
+  ".ci/drachtio-suite": ["simulator"],
 };
 /** A test may also use the test runner, msw, and the packages its party is the other end of. */
 const TESTS_ALSO: Record<string, readonly string[]> = {
@@ -62,7 +63,7 @@ const TESTS_ALSO: Record<string, readonly string[]> = {
   "simulator/acs": ["@azure", "simulator/certificates.ts", "ws"],
   "simulator/speech": ["microsoft-cognitiveservices-speech-sdk", "simulator/certificates.ts"],
   "simulator/openai": ["openai", "simulator/certificates.ts"],
-  "simulator/drachtio": ["drachtio-srf", "simulator/certificates.ts"],
+  "simulator/drachtio": ["simulator/certificates.ts", "sip.js", "ws"],
   "simulator/sip": ["simulator/certificates.ts"],
   "simulator/phone": ["simulator/drachtio", "drachtio-srf"],
   "simulator/sbc": ["simulator/sip", "simulator/certificates.ts"],
