@@ -71,6 +71,8 @@ export interface SpokenEvent {
   text: string;
   voice?: string;
   durationMs?: number;
+  /** Active level of the audio; a silent synthesis shows here. */
+  levelDbfs?: number;
 }
 
 export interface ModelEvent {

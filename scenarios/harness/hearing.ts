@@ -1,0 +1,130 @@
+import type { HeardEvent, Trace, TraceEvent } from "../../simulator/trace.ts";
+import { contains } from "./words.ts";
+
+/** One thing that the ear on a line made out, with its place in the line's audio. */
+export interface Heard {
+  readonly text: string;
+  readonly known: boolean;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+export interface HearOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** True: the words count as soon as a hypothesis has them, while they are still being spoken. */
+  readonly asTheyAreSpoken?: boolean;
+}
+
+/** The words did not come. Carries what came instead. */
+export class NotHeard extends Error {
+  readonly code = "NOT_HEARD";
+  override readonly name = "NotHeard";
+  readonly expected: string;
+  readonly heard: readonly Heard[];
+
+  constructor(message: string, expected: string, heard: readonly Heard[]) {
+    super(message);
+    this.expected = expected;
+    this.heard = heard;
+  }
+}
+
+type HeardRecord = TraceEvent & HeardEvent;
+
+export interface HearingOptions {
+  trace: Trace;
+  /** The line: the trace's party and call id. */
+  party: "phone" | "human";
+  call: string;
+  /** Aborted when the call is over; its reason says how it ended. */
+  ended: AbortSignal;
+}
+
+/**
+ * What one end of a call hears, in order. Each expectation looks behind the one before it, so a
+ * sentence said twice has to be expected twice.
+ */
+export class Hearing {
+  readonly #options: HearingOptions;
+  #cursor = 0;
+
+  constructor(options: HearingOptions) {
+    this.#options = options;
+  }
+
+  /** Everything heard since the last expectation that was met. */
+  get unexpected(): readonly Heard[] {
+    return this.#records()
+      .filter((event) => event.kind === "phrase" || event.kind === "noMatch")
+      .map(toHeard);
+  }
+
+  /** Waits until the line has heard `expected`. Rejects with {@link NotHeard}. */
+  async until(expected: string, options: HearOptions): Promise<Heard> {
+    for (;;) {
+      const found = this.#find(expected, options.asTheyAreSpoken ?? false);
+      if (found !== undefined) return found;
+      await this.#next(expected, options);
+    }
+  }
+
+  #records(): HeardRecord[] {
+    const { trace, party, call } = this.#options;
+    return trace.events
+      .slice(this.#cursor)
+      .filter(
+        (event): event is HeardRecord =>
+          event.type === "heard" && event.party === party && event.call === call,
+      );
+  }
+
+  #find(expected: string, asTheyAreSpoken: boolean): Heard | undefined {
+    const records = this.#records();
+    const phrases = records.filter((event) => event.kind === "phrase");
+    const last = phrases.find((_, index) =>
+      contains(
+        phrases
+          .slice(0, index + 1)
+          .map((phrase) => phrase.text)
+          .join(" "),
+        expected,
+      ),
+    );
+    const partial = asTheyAreSpoken
+      ? records.find((event) => event.kind === "hypothesis" && contains(event.text, expected))
+      : undefined;
+    const found = last ?? partial;
+    if (found === undefined) return undefined;
+    this.#cursor = this.#options.trace.events.indexOf(found) + 1;
+    return toHeard(found);
+  }
+
+  async #next(expected: string, { timeoutMs, signal }: HearOptions): Promise<void> {
+    const { trace, party, call, ended } = this.#options;
+    const refuse = (why: string) =>
+      new NotHeard(`did not hear “${expected}”: ${why}`, expected, this.unexpected);
+    if (ended.aborted) throw refuse(`the call is over (${String(ended.reason)})`);
+    try {
+      await trace.waitFor(
+        (event) => event.type === "heard" && event.party === party && event.call === call,
+        {
+          timeoutMs,
+          what: `“${expected}”`,
+          from: trace.events.length,
+          signal: AbortSignal.any([signal, ended]),
+        },
+      );
+    } catch (error) {
+      if (ended.aborted) throw refuse(`the call is over (${String(ended.reason)})`);
+      if (signal.aborted) throw refuse(`not within ${timeoutMs} ms`);
+      throw error instanceof Error && error.name === "TraceTimeout"
+        ? refuse(`nothing more was heard for ${timeoutMs} ms`)
+        : error;
+    }
+  }
+}
+
+function toHeard({ text, kind, startMs, endMs }: HeardEvent): Heard {
+  return { text, known: kind !== "noMatch", startMs, endMs };
+}
