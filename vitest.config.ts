@@ -8,6 +8,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          setupFiles: [".ci/leaks.ts"],
           include: ["{agent,simulator,scenarios,bench,.ci}/**/*.test.ts"],
           testTimeout: 15_000,
         },
@@ -15,6 +16,7 @@ export default defineConfig({
       {
         test: {
           name: "scenario",
+          setupFiles: [".ci/leaks.ts"],
           include: ["scenarios/**/*.scenario.ts"],
           testTimeout: 90_000,
           hookTimeout: 30_000,

@@ -29,10 +29,9 @@ export function toFailure(error: unknown, { step, events, traceFile }: FailureCo
     `last events\n${indent(textLadder(events, { last: LADDER_ROWS }))}`,
     `trace  ${traceFile}`,
   ];
-  return new ScenarioFailure(
-    sections.filter((section) => section !== undefined).join("\n\n"),
-    { cause: error },
-  );
+  return new ScenarioFailure(sections.filter((section) => section !== undefined).join("\n\n"), {
+    cause: error,
+  });
 }
 
 function heardSection({ expected, heard }: NotHeard, events: readonly TraceEvent[]): string {
@@ -88,7 +87,9 @@ function causeLine(event: TraceEvent): string | undefined {
         ? `${at}: ${event.method} ${event.target} → ${event.status} ${event.error ?? ""}${summary(event.response)}`
         : failedEvent(event.request, at);
     case "model":
-      return event.kind === "unmatched" ? `${at}: model ${JSON.stringify(event.detail)}` : undefined;
+      return event.kind === "unmatched"
+        ? `${at}: model ${JSON.stringify(event.detail)}`
+        : undefined;
     default:
       return undefined;
   }

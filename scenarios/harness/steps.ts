@@ -18,7 +18,10 @@ export class Steps {
     this.#options = options;
   }
 
-  async run<Result>(title: string, action: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  async run<Result>(
+    title: string,
+    action: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
     const { trace, traceFile, signal, announce } = this.#options;
     trace.record("scenario", { type: "step", title, outcome: "begin" });
     announce(title);

@@ -1,0 +1,216 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readConfig } from "../../agent/config.ts";
+import { type Agent, startAgent } from "../../agent/service.ts";
+import { type Lab, startLab } from "../../simulator/lab.ts";
+import { textLadder } from "../../simulator/report/ladder.ts";
+import type { Trace } from "../../simulator/trace.ts";
+import { type CarriesHeaders, carriesHeaders } from "./headers.ts";
+import { Line, type WithinOptions } from "./line.ts";
+import { type QueueFixture, queueFixture } from "./queue.ts";
+import type { RunOptions } from "./run-options.ts";
+import type { ScenarioOptions } from "./scenario.ts";
+import { Steps } from "./steps.ts";
+
+/** How long everything has to be over after the script's last step. */
+const AFTERMATH_TIMEOUT_MS = 8000;
+const STEP_TIMEOUT_MS = 15_000;
+
+/** What a scenario's script is given: the parties of the call. */
+export interface Fixtures {
+  /** The customer. */
+  readonly phone: PhoneFixture;
+  readonly ivr: Lab["ivr"];
+  readonly sbc: SbcFixture;
+  readonly acs: AcsFixture;
+  /** The agent under test. */
+  readonly agent: Agent;
+  /** What the model will say. */
+  readonly llm: Lab["script"];
+  /** The human queue behind the SBC. */
+  readonly queue: QueueFixture;
+  readonly trace: Trace;
+  readonly lab: Lab;
+  /** Aborted when the scenario is over. */
+  readonly signal: AbortSignal;
+}
+
+export interface PhoneFixture {
+  /** Dials and waits until the call is answered. `from` is the caller's own number. */
+  call(
+    number: string,
+    options?: { from?: string; headers?: Record<string, string> },
+  ): Promise<Line>;
+}
+
+export interface SbcFixture {
+  /** Waits until ACS calls the trunk Online. */
+  isOnline(options?: WithinOptions): Promise<void>;
+  /** The trunk's status as ACS sees it. */
+  readonly status: ReturnType<Lab["directRouting"]["trunkStatus"]>;
+}
+
+export interface AcsFixture {
+  /** The next IncomingCall event that ACS posts to the agent. */
+  incomingCall(options?: WithinOptions): Promise<CarriesHeaders & { readonly payload: unknown }>;
+  /** Waits for a mid-call event of that type, past or to come. */
+  event(type: string, options?: WithinOptions): Promise<unknown>;
+}
+
+export interface ScenarioRun extends AsyncDisposable {
+  readonly fixtures: Fixtures;
+  /** Where this scenario's trace, ladder and recordings are. */
+  readonly folder: string;
+  /** After the script: hangs up what is still up and checks that nothing is left over. */
+  finish(): Promise<void>;
+}
+
+export interface RunStart {
+  readonly title: string;
+  readonly signal: AbortSignal;
+  readonly options: ScenarioOptions;
+  readonly settings: RunOptions;
+  readonly announce: (step: string) => void;
+}
+
+export async function startRun(start: RunStart): Promise<ScenarioRun> {
+  const { title, signal, options, settings, announce } = start;
+  const folder = join(settings.folder, slug(title));
+  mkdirSync(folder, { recursive: true });
+  const opened = new AsyncDisposableStack();
+  try {
+    const lab = opened.use(
+      await startLab({
+        ...options.lab,
+        folder,
+        faults: [...(options.faults ?? []), ...settings.faults],
+      }),
+    );
+    const agent = opened.use(await startBundledAgent(lab, start));
+    await lab.useAgent(agent.webhookUrl);
+    const steps = new Steps({
+      trace: lab.trace,
+      traceFile: join(folder, "trace.jsonl"),
+      signal,
+      announce,
+    });
+    const fixtures = makeFixtures({ lab, agent, steps, signal });
+    return {
+      fixtures,
+      folder,
+      finish: () => finish(fixtures, steps),
+      ...closing(opened, lab, folder),
+    };
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+function startBundledAgent(lab: Lab, { options, settings }: RunStart): Promise<Agent> {
+  return startAgent(
+    readConfig({ ...lab.agentEnvironment, ...options.agent, ...settings.agentEnvironment }),
+  );
+}
+
+function closing(opened: AsyncDisposableStack, lab: Lab, folder: string): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      writeFileSync(join(folder, "ladder.txt"), `${textLadder(lab.trace.events)}\n`);
+      await opened.disposeAsync();
+    },
+  };
+}
+
+interface FixtureParts {
+  readonly lab: Lab;
+  readonly agent: Agent;
+  readonly steps: Steps;
+  readonly signal: AbortSignal;
+}
+
+function makeFixtures(parts: FixtureParts): Fixtures {
+  const { lab, agent, signal } = parts;
+  return {
+    phone: phoneFixture(parts),
+    ivr: lab.ivr,
+    sbc: sbcFixture(parts),
+    acs: acsFixture(parts),
+    agent,
+    llm: lab.script,
+    queue: queueFixture(parts),
+    trace: lab.trace,
+    lab,
+    signal,
+  };
+}
+
+function phoneFixture({ lab, steps }: FixtureParts): PhoneFixture {
+  return {
+    call: (number, options = {}) =>
+      steps.run(`customer calls ${number}`, async (signal) => {
+        const call = await lab.call(number, { ...options, signal });
+        return new Line(call, { trace: lab.trace, steps });
+      }),
+  };
+}
+
+function sbcFixture({ lab, steps }: FixtureParts): SbcFixture {
+  return {
+    isOnline: ({ withinMs = STEP_TIMEOUT_MS } = {}) =>
+      steps.run("the SBC is Online at ACS", (signal) =>
+        lab.directRouting.waitForOnline(lab.sbcFqdn, { signal, timeoutMs: withinMs }),
+      ),
+    get status() {
+      return lab.directRouting.trunkStatus(lab.sbcFqdn);
+    },
+  };
+}
+
+function acsFixture({ lab, steps }: FixtureParts): AcsFixture {
+  const { trace } = lab;
+  const posted = (service: "event-grid" | "callback", type: string, timeoutMs: number) =>
+    steps.run(`ACS posts ${type}`, async (signal) => {
+      const event = await trace.waitFor(
+        (entry) =>
+          entry.type === "http" &&
+          entry.service === service &&
+          JSON.stringify(entry.request ?? "").includes(`Microsoft.Communication.${type}`),
+        { timeoutMs, what: `${type} from ACS`, signal },
+      );
+      return event.type === "http" ? event.request : undefined;
+    });
+  return {
+    event: (type, { withinMs = STEP_TIMEOUT_MS } = {}) => posted("callback", type, withinMs),
+    async incomingCall({ withinMs = STEP_TIMEOUT_MS } = {}) {
+      await posted("event-grid", "IncomingCall", withinMs);
+      const payload = lab.acs.incomingCalls.at(-1);
+      const headers = payload?.customContext?.sipHeaders ?? {};
+      const header = (name: string) =>
+        Object.entries(headers).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
+      return { payload, ...carriesHeaders(trace, header) };
+    },
+  };
+}
+
+/** The end of a script is the end of every call: what is still there afterwards has leaked. */
+async function finish({ lab, agent }: Fixtures, steps: Steps): Promise<void> {
+  await steps.run("nothing is left over", async (signal) => {
+    await lab.hangUpAll();
+    await lab.waitForQuiet({ signal, timeoutMs: AFTERMATH_TIMEOUT_MS });
+    if (agent.activeCalls > 0)
+      throw new Error(`the agent still holds ${agent.activeCalls} call(s)`);
+    const [unmatched] = lab.openai.unmatched;
+    if (unmatched !== undefined) {
+      throw new Error(`the model was asked something that nobody scripted: ${unmatched}`);
+    }
+  });
+}
+
+function slug(title: string): string {
+  return title
+    .toLowerCase()
+    .replaceAll(/[^a-z\d]+/g, "-")
+    .replaceAll(/^-|-$/g, "")
+    .slice(0, 60);
+}

@@ -1,0 +1,82 @@
+import { expect } from "vitest";
+import { BUDGETS } from "./budgets.ts";
+import { type CarriesHeaders, decoded } from "./headers.ts";
+import type { Line } from "./line.ts";
+import { percentile } from "./timing.ts";
+
+export interface ResponseTimeBudget {
+  p50Ms?: number;
+  p95Ms?: number;
+}
+
+declare module "vitest" {
+  // The type parameter is vitest's; its name has to be the same.
+  interface Matchers<T> {
+    /** The header arrived; with `value`: exactly so, after percent-decoding. */
+    toHaveHeader(name: string, value?: string): T;
+    /** Response times measured at the caller's ear. Default budget: budgets.ts. */
+    toHaveResponseTime(budget?: ResponseTimeBudget): T;
+    /** After each barge-in the agent fell silent in time. Default 300 ms. */
+    toGoQuietWithin(limitMs?: number): T;
+    /** No hole in the received audio longer than this. Default 60 ms. */
+    toHaveNoGapAbove(limitMs?: number): T;
+  }
+}
+
+expect.extend({
+  toHaveHeader(received: CarriesHeaders, name: string, value?: string) {
+    const raw = received.header(name);
+    const pass = raw !== undefined && (value === undefined || decoded(raw) === value);
+    return {
+      pass,
+      message: () =>
+        [
+          pass ? `${name} is present and was expected not to be` : `${name} is not as expected`,
+          value === undefined ? "expected  any value" : `expected  ${value}`,
+          `got       ${raw === undefined ? "no such header" : shown(raw)}`,
+          "",
+          received.custodyOf(name),
+        ].join("\n"),
+    };
+  },
+
+  toHaveResponseTime(line: Line, budget: ResponseTimeBudget = {}) {
+    const { p50Ms = BUDGETS.responseTimeP50Ms, p95Ms = BUDGETS.responseTimeP95Ms } = budget;
+    const times = line.responseTimesMs;
+    const [p50, p95] = [percentile(times, 0.5), percentile(times, 0.95)];
+    return {
+      pass: times.length > 0 && p50 <= p50Ms && p95 <= p95Ms,
+      message: () =>
+        [
+          `expected response times at the caller's ear of p50 ≤ ${p50Ms} ms and p95 ≤ ${p95Ms} ms`,
+          times.length === 0
+            ? "got none: nothing that was said got a reply"
+            : `got p50 ${p50.toFixed(0)} ms, p95 ${p95.toFixed(0)} ms: ${times.map((time) => time.toFixed(0)).join(", ")}`,
+        ].join("\n"),
+    };
+  },
+
+  toGoQuietWithin(line: Line, limitMs: number = BUDGETS.silenceAfterBargeInMs) {
+    const times = line.silenceAfterBargeInMs;
+    return {
+      pass: times.length > 0 && times.every((time) => time <= limitMs),
+      message: () =>
+        times.length === 0
+          ? "expected a barge-in, but nobody spoke over the agent"
+          : `expected silence at the caller's ear within ${limitMs} ms of speaking over the agent, got ${times.map((time) => time.toFixed(0)).join(", ")} ms`,
+    };
+  },
+
+  toHaveNoGapAbove(line: Line, limitMs: number = BUDGETS.gapWithinUtteranceMs) {
+    return {
+      pass: line.longestGapMs <= limitMs,
+      message: () =>
+        `expected no gap above ${limitMs} ms in the received audio, got ${line.longestGapMs.toFixed(0)} ms`,
+    };
+  },
+});
+
+function shown(raw: string): string {
+  const text = decoded(raw);
+  return text === raw ? raw : `${text}   (on the wire: ${raw})`;
+}

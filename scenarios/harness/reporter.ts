@@ -1,0 +1,128 @@
+import { relative } from "node:path";
+import type { SerializedError } from "vitest";
+import type { Reporter, TestCase, TestModule, TestSpecification } from "vitest/node";
+
+const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+const FRAME_MS = 100;
+
+/**
+ * The terminal view of a run: one line for each scenario; the running ones show the step they are
+ * at. Without a terminal a line is printed when a scenario ends, and nothing is ever rewritten.
+ */
+export default class ProgressReporter implements Reporter {
+  readonly #running = new Map<string, { title: string; step: string; startedMs: number }>();
+  readonly #folders = new Map<string, string>();
+  readonly #live = process.stdout.isTTY;
+  #startedMs = 0;
+  #drawn = 0;
+  #frame = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  onTestRunStart(specifications: readonly TestSpecification[]): void {
+    this.#startedMs = performance.now();
+    this.#print(`linecheck: ${count(specifications.length, "scenario file")}\n`);
+    if (this.#live) this.#timer = setInterval(() => this.#redraw(), FRAME_MS);
+  }
+
+  onTestCaseReady(test: TestCase): void {
+    this.#running.set(test.id, {
+      title: test.name,
+      step: "starting the lab",
+      startedMs: performance.now(),
+    });
+  }
+
+  onTestCaseAnnotate(test: TestCase, annotation: { type: string; message: string }): void {
+    if (annotation.type === "folder") this.#folders.set(test.id, annotation.message);
+    const entry = this.#running.get(test.id);
+    if (entry !== undefined && annotation.type === "step") entry.step = annotation.message;
+  }
+
+  onTestCaseResult(test: TestCase): void {
+    const { state, errors = [] } = test.result();
+    const entry = this.#running.get(test.id);
+    this.#running.delete(test.id);
+    this.#erase();
+    const seconds = seconds1(performance.now() - (entry?.startedMs ?? performance.now()));
+    const mark = state === "passed" ? green("✓") : state === "failed" ? red("✗") : "-";
+    this.#print(` ${mark} ${test.name.padEnd(66)} ${seconds.padStart(7)}`);
+    for (const error of errors) this.#print(`\n${describe(error, test)}\n`);
+    this.#redraw();
+  }
+
+  onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
+    clearInterval(this.#timer);
+    this.#erase();
+    const cases = modules.flatMap((module) => [...module.children.allTests()]);
+    const broken = modules.flatMap((module) => module.errors().map((error) => ({ module, error })));
+    for (const { module, error } of broken) {
+      this.#print(
+        ` ${red("✗")} ${module.relativeModuleId}\n\n${indent(error.stack ?? error.message)}\n`,
+      );
+    }
+    for (const error of unhandled)
+      this.#print(`${red("unhandled")} ${indent(error.stack ?? error.message)}`);
+    const by = (state: string) => cases.filter((test) => test.result().state === state).length;
+    const failed = by("failed") + broken.length + unhandled.length;
+    const skipped = by("skipped") > 0 ? `, ${by("skipped")} skipped` : "";
+    for (const test of cases) this.#printLadder(test);
+    this.#print(`\n${by("passed")} passed, ${failed} failed${skipped}`);
+    this.#print(`in ${seconds1(performance.now() - this.#startedMs)}`);
+  }
+
+  /** Where to read on: the ladder of each call, nearest to what a reader would open first. */
+  #printLadder(test: TestCase): void {
+    const folder = this.#folders.get(test.id);
+    if (folder === undefined) return;
+    const place = relative(process.cwd(), folder);
+    if (test.result().state === "failed") this.#print(`   trace   ${place}/trace.jsonl`);
+    if (/escalat|reaches a human/.test(test.name)) this.#print(`   ladder  ${place}/ladder.txt`);
+  }
+
+  #redraw(): void {
+    if (!this.#live) return;
+    this.#erase();
+    this.#frame = (this.#frame + 1) % FRAMES.length;
+    const width = process.stdout.columns ?? 80;
+    const lines = [...this.#running.values()].map(({ title, step }) =>
+      ` ${FRAMES[this.#frame]} ${title} · ${step}`.slice(0, width - 1),
+    );
+    process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+    this.#drawn = lines.length;
+  }
+
+  #erase(): void {
+    if (this.#drawn > 0) process.stdout.write(`\u001B[${this.#drawn}A\u001B[0J`);
+    this.#drawn = 0;
+  }
+
+  #print(line: string): void {
+    process.stdout.write(`${line}\n`);
+  }
+}
+
+function describe(error: SerializedError, test: TestCase): string {
+  const at = error.stacks?.find(({ file }) => file.endsWith(".scenario.ts"));
+  const place =
+    at === undefined
+      ? test.module.relativeModuleId
+      : `${relative(process.cwd(), at.file)}:${at.line}`;
+  return indent(`${error.message}\nat     ${place}`);
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^/gm, "     ");
+}
+
+function seconds1(durationMs: number): string {
+  return `${(durationMs / 1000).toFixed(1)} s`;
+}
+
+function count(amount: number, what: string): string {
+  return `${amount} ${what}${amount === 1 ? "" : "s"}`;
+}
+
+const colour = (code: number) => (text: string) =>
+  process.stdout.isTTY ? `\u001B[${code}m${text}\u001B[0m` : text;
+const green = colour(32);
+const red = colour(31);

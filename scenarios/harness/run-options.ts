@@ -1,0 +1,59 @@
+import type { LabOptions } from "../../simulator/lab.ts";
+
+type Fault = NonNullable<LabOptions["faults"]>[number];
+
+/**
+ * What the command line says to each scenario's process. It travels in the environment, because
+ * the test runner starts the processes.
+ */
+export interface RunOptions {
+  /** Where traces, ladders, recordings and the report go. */
+  readonly folder: string;
+  /** Faults added to every scenario (`--fault`). */
+  readonly faults: readonly Fault[];
+  /** Settings that replace the bundled agent's (`--agent-env`). */
+  readonly agentEnvironment: Readonly<Record<string, string>>;
+  /** How often each scenario runs (`--repeat`). */
+  readonly repeat: number;
+}
+
+export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
+  return {
+    folder: environment["LINECHECK_OUT"] ?? "out",
+    faults: parseList(environment["LINECHECK_FAULTS"]).map(parseFault),
+    agentEnvironment: Object.fromEntries(
+      parseList(environment["LINECHECK_AGENT_ENV"]).map(parsePair),
+    ),
+  };
+}
+
+/** Entries are separated by line breaks: no other character is free in a header's value. */
+function parseList(text: string | undefined): string[] {
+  return (text ?? "").split("\n").filter((entry) => entry !== "");
+}
+
+/** `sbc.drop-header:header=X-Customer-ID,times=1` */
+export function parseFault(text: string): Fault {
+  const [name = "", parameters = ""] = text.split(/:(.*)/s, 2);
+  if (!/^[a-z]+\.[a-z-]+$/.test(name)) {
+    throw new Error(`--fault: expected party.what[:name=value,…], got ${JSON.stringify(text)}`);
+  }
+  const { times, after, ...rest } = Object.fromEntries(
+    parameters
+      .split(",")
+      .filter((pair) => pair !== "")
+      .map(parsePair),
+  );
+  return {
+    name,
+    with: rest,
+    ...(times === undefined ? {} : { times: Number(times) }),
+    ...(after === undefined ? {} : { after: Number(after) }),
+  };
+}
+
+function parsePair(text: string): [string, string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new Error(`expected name=value, got ${JSON.stringify(text)}`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}

@@ -1,0 +1,68 @@
+import { type TestContext, test } from "vitest";
+import type { LabOptions } from "../../simulator/lab.ts";
+import { type Fixtures, startRun } from "./fixtures.ts";
+import "./matchers.ts";
+import { type RunOptions, readRunOptions } from "./run-options.ts";
+
+export { expect } from "vitest";
+
+export type ScenarioBody = (fixtures: Fixtures) => Promise<void>;
+
+export interface ScenarioOptions {
+  /** What goes wrong on purpose. */
+  readonly faults?: LabOptions["faults"];
+  /** How the lab differs from the default: certificates, trunk settings, service delays. */
+  readonly lab?: Omit<LabOptions, "faults" | "folder">;
+  /** Settings of the bundled agent that differ from the default, by environment name. */
+  readonly agent?: Readonly<Record<string, string>>;
+  /** Longest run of the whole scenario. Default 90 s. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * One promise to a caller, as a script. A fresh lab and a fresh agent are started for it; the
+ * fixtures are its parties. It fails when a step fails, when the model was asked something that
+ * nobody scripted, or when something is left over.
+ */
+export function scenario(title: string, body: ScenarioBody, options: ScenarioOptions = {}): void {
+  const settings = readRunOptions(process.env);
+  const timeout = options.timeoutMs ?? 90_000;
+  test(title, { timeout, repeats: settings.repeat - 1 }, (context) =>
+    run(body, { ...options, settings }, context),
+  );
+}
+
+async function run(
+  body: ScenarioBody,
+  { settings, ...options }: ScenarioOptions & { settings: RunOptions },
+  { task, signal, annotate }: TestContext,
+): Promise<void> {
+  await using background = new Background();
+  const current = await startRun({
+    title: task.name,
+    signal,
+    options,
+    settings,
+    announce: (step) => background.add(annotate(step, "step")),
+  });
+  try {
+    await body(current.fixtures);
+    await current.finish();
+  } finally {
+    await current[Symbol.asyncDispose]();
+    await annotate(current.folder, "folder");
+  }
+}
+
+/** Promises that nobody awaits at once; the scenario's end waits for all of them. */
+class Background implements AsyncDisposable {
+  readonly #pending: Promise<unknown>[] = [];
+
+  add(promise: Promise<unknown>): void {
+    this.#pending.push(promise);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+}

@@ -1,0 +1,17 @@
+import { expect, scenario } from "./harness/scenario.ts";
+
+scenario("the caller's context reaches the agent byte for byte", async ({ phone, llm, acs }) => {
+  llm.otherwise().says("Thank you.");
+
+  const call = await phone.call("+18005551234", { from: "+14255550100" });
+  await call.hears("press two");
+  await call.presses("2");
+
+  const incoming = await acs.incomingCall();
+  expect(incoming).toHaveHeader("X-Customer-ID", "C-1042");
+  expect(incoming).toHaveHeader("X-Transfer-Reason", "billing");
+
+  await call.hears("Hello Dana");
+  await call.hears("billing");
+  await call.hangsUp();
+});

@@ -1,0 +1,40 @@
+#!/usr/bin/env node
+import { run } from "./cli/run.ts";
+import { UsageError } from "./cli/usage.ts";
+
+const HELP = `linecheck: a voice agent's whole telephone world on one machine, scripted
+
+  linecheck run [files…] [options]    run scenarios (default: all bundled ones)
+      --fault PARTY.WHAT[:NAME=VALUE,…]   break something on purpose (repeatable)
+      --agent-env NAME=VALUE              change a setting of the bundled agent (repeatable)
+      --title TEXT                        only scenarios whose title contains this
+      --repeat N                          run each scenario N times
+      --reporter NAME                     progress (default), junit, json, verbose
+      --out FOLDER                        traces, ladders and recordings (default: out)
+  linecheck help
+`;
+
+const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
+  run,
+  help: async () => {
+    process.stdout.write(HELP);
+    return 0;
+  },
+};
+
+async function main([name = "help", ...args]: string[]): Promise<number> {
+  const command = COMMANDS[name.replace(/^--/, "")];
+  if (command === undefined) {
+    const known = Object.keys(COMMANDS).join(", ");
+    throw new UsageError(`unknown command ${JSON.stringify(name)}; expected one of: ${known}`);
+  }
+  return command(args);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  process.stderr.write(`linecheck: ${error.message}\n(linecheck help shows every command)\n`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,72 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { positiveInteger, readArguments, UsageError } from "./usage.ts";
+
+/** Where linecheck itself is installed: its vitest configuration and its scenarios. */
+const HOME = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+
+const REPORTERS: Record<string, string> = {
+  progress: join(HOME, "scenarios/harness/reporter.ts"),
+  junit: "junit",
+  json: "json",
+  verbose: "verbose",
+};
+
+/** `linecheck run`: the scenarios in processes of the test runner. The exit code is the runner's. */
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = readArguments({
+    args,
+    allowPositionals: true,
+    options: {
+      fault: { type: "string", multiple: true, default: [] },
+      "agent-env": { type: "string", multiple: true, default: [] },
+      title: { type: "string" },
+      repeat: { type: "string", default: "1" },
+      reporter: { type: "string", default: "progress" },
+      out: { type: "string", default: "out" },
+    },
+  });
+  const reporter = REPORTERS[values.reporter];
+  if (reporter === undefined) {
+    throw new UsageError(
+      `--reporter: expected one of ${Object.keys(REPORTERS).join(", ")}, got ${JSON.stringify(values.reporter)}`,
+    );
+  }
+  for (const file of positionals) checkFile(file);
+  const out = resolve(values.out);
+  return startRunner(
+    [
+      ...positionals,
+      `--reporter=${reporter}`,
+      ...(values.reporter === "junit" ? [`--outputFile=${join(out, "junit.xml")}`] : []),
+      ...(values.title === undefined ? [] : [`--testNamePattern=${RegExp.escape(values.title)}`]),
+    ],
+    {
+      LINECHECK_OUT: out,
+      LINECHECK_FAULTS: values.fault.join("\n"),
+      LINECHECK_AGENT_ENV: values["agent-env"].join("\n"),
+      LINECHECK_REPEAT: String(positiveInteger("--repeat", values.repeat)),
+    },
+  );
+}
+
+function checkFile(file: string): void {
+  if (existsSync(file)) return;
+  throw new UsageError(`no such scenario file or folder: ${file}`);
+}
+
+async function startRunner(args: string[], environment: Record<string, string>): Promise<number> {
+  const runner = join(HOME, "node_modules/vitest/vitest.mjs");
+  const child = spawn(
+    process.execPath,
+    [runner, "run", "--root", HOME, "--project", "scenario", ...args],
+    { stdio: "inherit", env: { ...process.env, ...environment } },
+  );
+  const forward = (signal: NodeJS.Signals) => child.kill(signal);
+  process.once("SIGINT", forward).once("SIGTERM", forward);
+  const [code] = await once(child, "exit");
+  return typeof code === "number" ? code : 1;
+}
