@@ -1,0 +1,157 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { resample } from "../media/resample.ts";
+import { type EarEvent, type Recogniser, startRecogniser } from "./recogniser.ts";
+import { type Synthesiser, startSynthesiser, type Utterance } from "./synthesiser.ts";
+
+const KNOWN = [
+  "Hello, I would like to dispute a charge on my account.",
+  "Hello, I would like to dispute a charge on my credit card.",
+  "I want to pay my bill.",
+  "I want to see my bill.",
+  "Yes.",
+  "No.",
+  "No thank you.",
+  "The last four digits are 4 2 4 2.",
+  "The last four digits are 4 2 2 4.",
+];
+
+let synthesiser: Synthesiser;
+let recogniser: Recogniser;
+beforeAll(async () => {
+  [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
+  for (const text of KNOWN) await teach(text);
+});
+afterAll(async () => {
+  await synthesiser[Symbol.asyncDispose]();
+  await recogniser[Symbol.asyncDispose]();
+});
+
+async function teach(text: string): Promise<Utterance> {
+  const utterance = await synthesiser.synthesise({ text });
+  for (const sentence of utterance.sentences) {
+    await recogniser.enrol({ text: sentence.text, audio: sentence, words: sentence.words });
+  }
+  return utterance;
+}
+
+/** A number of seconds of silence, or a text to say. */
+type Part = number | string;
+
+async function audioOf(parts: readonly Part[]): Promise<Int16Array> {
+  const pieces: number[] = [];
+  for (const part of parts) {
+    if (typeof part === "number") pieces.push(...new Int16Array(part * 16_000));
+    else pieces.push(...(await synthesiser.synthesise({ text: part })).samples);
+  }
+  return Int16Array.from(pieces);
+}
+
+async function hear(samples: Int16Array, rateHz = 16_000): Promise<EarEvent[]> {
+  const events: EarEvent[] = [];
+  await using ear = recogniser.listen({ onEvent: (event) => events.push(event) });
+  const step = rateHz / 50;
+  for (let at = 0; at < samples.length; at += step)
+    ear.accept(samples.subarray(at, at + step), rateHz);
+  await ear.finish();
+  return events;
+}
+
+const phrases = (events: readonly EarEvent[]) =>
+  events.filter(({ type }) => type === "phrase" || type === "noMatch").map(({ text }) => text);
+
+test.each(KNOWN)("%s", async (text) => {
+  expect(phrases(await hear(await audioOf([0.5, text, 1])))).toEqual([text]);
+});
+
+test.each([
+  ["I want to play my drill."],
+  ["Yes of course."],
+  ["The last four digits are 4 2 4 4."],
+])("unknown: %s", async (text) => {
+  expect(phrases(await hear(await audioOf([0.5, text, 1])))).toEqual([""]);
+});
+
+test("times count the audio that was given", async () => {
+  const events = await hear(await audioOf([1.5, "I want to pay my bill.", 1]));
+  const near = (expected: number) => ({ from: expected - 40, to: expected + 40 });
+  const within = (actual: number | undefined, { from, to }: { from: number; to: number }) => {
+    expect(actual).toBeGreaterThanOrEqual(from);
+    expect(actual).toBeLessThanOrEqual(to);
+  };
+  const { words } = await synthesiser.synthesise({ text: "I want to pay my bill." });
+  const phrase = events.at(-1);
+  expect(events[0]?.type).toBe("onset");
+  within(events[0]?.startMs, near(1540));
+  within(phrase?.endMs, near(1500 + 1435));
+  expect(phrase?.words).toHaveLength(words.length);
+  for (const [index, word] of words.entries()) {
+    within(phrase?.words?.[index]?.startMs, near(1500 + word.startMs));
+  }
+});
+
+test("hypotheses grow word by word and never run ahead of the audio", async () => {
+  const events = await hear(await audioOf([0.5, "I want to pay my bill.", 1]));
+  const hypotheses = events.filter(({ type }) => type === "hypothesis");
+  expect(hypotheses.length).toBeGreaterThanOrEqual(4);
+  expect(hypotheses.map(({ text }) => "I want to pay my bill".startsWith(text))).not.toContain(
+    false,
+  );
+  expect(hypotheses.at(-1)?.text).toBe("I want to pay my bill");
+  expect(hypotheses[0]?.text.split(" ").length).toBeLessThanOrEqual(3);
+});
+
+test("sentences that share a beginning are not told apart too early", async () => {
+  const events = await hear(await audioOf([0.5, KNOWN[1] ?? "", 1]));
+  const texts = events.filter(({ type }) => type === "hypothesis").map(({ text }) => text);
+  expect(texts.filter((text) => text.includes("account"))).toEqual([]);
+});
+
+test("sentences without a pause between them are each recognised", async () => {
+  const spoken = [
+    "No.",
+    "I want to pay my bill.",
+    "I want to pay my bill.",
+    "No thank you.",
+    "Yes.",
+  ];
+  expect(phrases(await hear(await audioOf([...spoken, 1])))).toEqual(spoken);
+});
+
+test("what is said at the very start and the very end of the audio counts", async () => {
+  const samples = await audioOf(["Yes.", 1, "No."]);
+  expect(phrases(await hear(samples))).toEqual(["Yes.", "No."]);
+});
+
+test("telephone audio at 8 kHz is recognised", async () => {
+  const samples = await audioOf([0.5, "I want to see my bill.", 1]);
+  expect(phrases(await hear(resample(samples, 16_000, 8000), 8000))).toEqual([
+    "I want to see my bill.",
+  ]);
+});
+
+test("a sentence enrolled while an ear listens is known to it", async () => {
+  const events: EarEvent[] = [];
+  await using ear = recogniser.listen({ onEvent: (event) => events.push(event) });
+  ear.accept(new Int16Array(16_000), 16_000);
+  const { samples } = await teach("Where is your nearest branch?");
+  ear.accept(samples, 16_000);
+  ear.accept(new Int16Array(16_000), 16_000);
+  await ear.finish();
+  expect(phrases(events)).toEqual(["Where is your nearest branch?"]);
+});
+
+test("enrolling the same thing twice is one piece of work", async () => {
+  const { samples, rateHz } = await synthesiser.synthesise({ text: "Yes." });
+  const enrolment = { text: "Yes.", audio: { samples, rateHz } };
+  expect(recogniser.enrol(enrolment)).toBe(recogniser.enrol({ ...enrolment }));
+});
+
+test("a disposed ear is silent, a disposed recogniser rejects", async () => {
+  const second = await startRecogniser();
+  const ear = second.listen({ onEvent: () => expect.unreachable() });
+  await ear[Symbol.asyncDispose]();
+  ear.accept(await audioOf(["Yes."]), 16_000);
+  await second[Symbol.asyncDispose]();
+  await second[Symbol.asyncDispose]();
+  await expect(ear.finish()).rejects.toMatchObject({ code: "RECOGNISER_CLOSED" });
+});

@@ -1,0 +1,90 @@
+import type { Audio } from "../media/frame.ts";
+import { resample } from "../media/resample.ts";
+import type { Word } from "./flite.ts";
+import { PRE_EMPHASIS } from "./front-end.ts";
+import { ANALYSIS_RATE_HZ, BANDS, FRAME_SAMPLES, HOP_MS, HOP_SAMPLES, logMel } from "./spectrum.ts";
+import { type Phone, shareByLength } from "./word-timing.ts";
+
+/** Waveforms are compared at twice the analysis rate, so that lags are found to half a sample. */
+export const FINE_RATE = 2;
+/** What lies further below the loudest frame is not part of the sentence. */
+const EDGE_BELOW_PEAK_DB = 35;
+/** What fades out after it, down to here, is no new speech. */
+const TAIL_BELOW_PEAK_DB = 60;
+const LIMIT_TAIL_FRAMES = 12;
+const SHORTEST_FRAMES = 5;
+
+/** A known sentence, prepared for comparison. */
+export interface Template {
+  readonly text: string;
+  /** Times count from the template's first frame. */
+  readonly words: readonly Word[];
+  readonly frames: number;
+  /** How long the last sound fades out after the last frame. */
+  readonly tailFrames: number;
+  /** Log-mel rows, `frames` × BANDS, in dB. */
+  readonly bands: Float32Array;
+  readonly energies: Float32Array;
+  /** Pre-emphasised at {@link FINE_RATE} × 8 kHz, with what was before and after the sentence. */
+  readonly waveform: Float32Array;
+  /** Where in `waveform` the first frame begins. */
+  readonly origin: number;
+}
+
+export interface Enrolment {
+  text: string;
+  audio: Audio;
+  /** Where each word lies in the audio. Default: in proportion to their letters. */
+  words?: readonly Word[];
+}
+
+/** `undefined` where the audio is too short (50 ms) to be told from anything. */
+export function makeTemplate({ text, audio, words }: Enrolment): Template | undefined {
+  const samples = resample(audio.samples, audio.rateHz, ANALYSIS_RATE_HZ);
+  const total = Math.floor((samples.length - FRAME_SAMPLES) / HOP_SAMPLES) + 1;
+  if (total < SHORTEST_FRAMES) return undefined;
+  const bands = new Float32Array(total * BANDS);
+  const energies = Float32Array.from({ length: total }, (_, row) =>
+    logMel(samples, row * HOP_SAMPLES, bands, row * BANDS),
+  );
+  const peak = energies.reduce((loudest, energy) => Math.max(loudest, energy));
+  const loud = peak - EDGE_BELOW_PEAK_DB;
+  const first = energies.findIndex((energy) => energy >= loud);
+  const end = energies.findLastIndex((energy) => energy >= loud) + 1;
+  if (end - first < SHORTEST_FRAMES) return undefined;
+  return {
+    text,
+    words: (words ?? spread(text, first, end)).map((word) => within(word, first, end)),
+    frames: end - first,
+    tailFrames: tailFrames(energies.subarray(end), peak),
+    bands: bands.slice(first * BANDS, end * BANDS),
+    energies: energies.slice(first, end),
+    waveform: emphasised(resample(samples, ANALYSIS_RATE_HZ, FINE_RATE * ANALYSIS_RATE_HZ)),
+    origin: FINE_RATE * first * HOP_SAMPLES,
+  };
+}
+
+function tailFrames(energies: Float32Array, peak: number): number {
+  const quiet = energies.findIndex((energy) => energy < peak - TAIL_BELOW_PEAK_DB);
+  return Math.min(LIMIT_TAIL_FRAMES, quiet === -1 ? energies.length : quiet);
+}
+
+/** From the audio's time line to the template's, not beyond its end. */
+function within({ text, startMs, durationMs }: Word, first: number, end: number): Word {
+  const from = Math.max(0, startMs - first * HOP_MS);
+  const lengthMs = (end - first) * HOP_MS;
+  return { text, startMs: from, durationMs: Math.max(0, Math.min(durationMs, lengthMs - from)) };
+}
+
+function spread(text: string, first: number, end: number): Word[] {
+  const sentence: Phone = { name: text, startMs: first * HOP_MS, endMs: end * HOP_MS };
+  return shareByLength(text.split(/\s+/).filter(Boolean), [sentence]);
+}
+
+/** The pre-emphasis of the front end, whose sample before is {@link FINE_RATE} samples before here. */
+function emphasised(samples: Int16Array): Float32Array {
+  return Float32Array.from(samples, (value, index) => {
+    const before = samples[index - FINE_RATE] ?? 0;
+    return (value - PRE_EMPHASIS * before) / 32_768;
+  });
+}
