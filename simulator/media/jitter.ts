@@ -1,0 +1,168 @@
+import { FRAME_MS } from "./frame.ts";
+
+const RATE_HZ = 8_000;
+const FRAME_SAMPLES = (RATE_HZ * FRAME_MS) / 1_000;
+/** Room for 2 s; a packet further ahead starts the stream anew. */
+const CAPACITY_SAMPLES = 16_384;
+const LIMIT_AHEAD_SAMPLES = 8_000;
+/** So many late packets in a row mean that the path got longer, not that they are stragglers. */
+const LATE_RUN = 5;
+/** How often the depth is judged, and the excess that is worn off in quiet frames, or at once. */
+const JUDGE_FRAMES = 100;
+const EXCESS_SAMPLES = 320;
+const LIMIT_EXCESS_SAMPLES = 1_600;
+const QUIET_PEAK = 200;
+/** A lost frame repeats the last one, this much weaker each time. */
+const FADE = 0.8;
+const FADE_FRAMES = 5;
+
+/** One frame of play-out. */
+export interface PlayedOut {
+  readonly samples: Int16Array;
+  /** Some of the samples never came. */
+  readonly concealed: boolean;
+}
+
+/**
+ * Clock-driven jitter buffer for 8 kHz audio: packets are laid on the time line of their RTP
+ * timestamps, whatever their order and packet time; {@link take} reads 20 ms of it, `depthMs` after
+ * the stream's first packet came. What is missing then is made up from the last frame.
+ */
+export class JitterBuffer {
+  readonly #depthMs: number;
+  readonly #ring = new Int16Array(CAPACITY_SAMPLES);
+  readonly #filled = new Uint8Array(CAPACITY_SAMPLES);
+  readonly #last = new Int16Array(FRAME_SAMPLES);
+  #startsAtMs: number | undefined;
+  #next = 0;
+  #end = 0;
+  #reference = { timestamp: 0, position: 0 };
+  #lateRun = 0;
+  #missingRun = 0;
+  #judged = 0;
+  #leastDepth = Number.POSITIVE_INFINITY;
+
+  constructor({ depthMs = 60 }: { depthMs?: number } = {}) {
+    this.#depthMs = depthMs;
+  }
+
+  /** Forgets the stream: a new source, or a new negotiation. */
+  reset(): void {
+    this.#startsAtMs = undefined;
+    this.#filled.fill(0);
+    this.#missingRun = 0;
+    this.#lateRun = 0;
+  }
+
+  /** Audio of one packet. `late` means that its time has been played out already. */
+  put(timestamp: number, samples: Int16Array, atMs: number): "stored" | "late" {
+    if (samples.length > LIMIT_AHEAD_SAMPLES) return "late";
+    const position = this.#locate(timestamp, samples.length, atMs);
+    if (position === undefined) return "late";
+    this.#store(position, samples.length, (index) => samples[index] ?? 0);
+    return "stored";
+  }
+
+  /** A telephone event in place of audio: nothing is missing where it stands. */
+  putEvent(timestamp: number, durationSamples: number, atMs: number): void {
+    const length = Math.min(durationSamples, LIMIT_AHEAD_SAMPLES);
+    const position = this.#locate(timestamp, length, atMs);
+    if (position !== undefined) this.#store(position, length, () => 0);
+  }
+
+  /** The next 20 ms; silence before the stream's play-out begins. */
+  take(atMs: number): PlayedOut {
+    // Half a frame of leeway, so that the buffered time is the depth on average.
+    if (this.#startsAtMs === undefined || atMs < this.#startsAtMs - FRAME_MS / 2) {
+      return { samples: new Int16Array(FRAME_SAMPLES), concealed: false };
+    }
+    this.#judgeDepth();
+    const samples = new Int16Array(FRAME_SAMPLES);
+    const gain = this.#missingRun < FADE_FRAMES ? FADE : 0;
+    let missing = 0;
+    for (let index = 0; index < FRAME_SAMPLES; index++) {
+      const slot = (this.#next + index) % CAPACITY_SAMPLES;
+      if (this.#filled[slot] === 0) missing++;
+      samples[index] = this.#filled[slot]
+        ? (this.#ring[slot] ?? 0)
+        : (this.#last[index] ?? 0) * gain;
+      this.#filled[slot] = 0;
+    }
+    this.#next += FRAME_SAMPLES;
+    this.#last.set(samples);
+    this.#missingRun = missing > 0 ? this.#missingRun + 1 : 0;
+    return { samples, concealed: missing > 0 };
+  }
+
+  /** Position of a packet on the time line; `undefined` when it comes too late. */
+  #locate(timestamp: number, length: number, atMs: number): number | undefined {
+    if (this.#startsAtMs === undefined) return this.#start(timestamp, length, atMs);
+    const distance = (timestamp - this.#reference.timestamp) | 0;
+    const position = this.#reference.position + distance;
+    if (position + length <= this.#next) {
+      this.#lateRun += 1;
+      return this.#lateRun < LATE_RUN ? undefined : this.#start(timestamp, length, atMs);
+    }
+    if (position + length > this.#next + LIMIT_AHEAD_SAMPLES) {
+      return this.#start(timestamp, length, atMs);
+    }
+    this.#lateRun = 0;
+    if (distance > 0) this.#reference = { timestamp, position };
+    this.#end = Math.max(this.#end, position + length);
+    return position;
+  }
+
+  #start(timestamp: number, length: number, atMs: number): number {
+    this.reset();
+    this.#startsAtMs = atMs + this.#depthMs;
+    this.#reference = { timestamp, position: this.#next };
+    this.#end = this.#next + length;
+    this.#judged = 0;
+    this.#leastDepth = Number.POSITIVE_INFINITY;
+    return this.#next;
+  }
+
+  #store(position: number, length: number, sample: (index: number) => number): void {
+    const first = Math.max(0, this.#next - position);
+    for (let index = first; index < length; index++) {
+      const slot = (position + index) % CAPACITY_SAMPLES;
+      if (this.#filled[slot]) continue;
+      this.#ring[slot] = sample(index);
+      this.#filled[slot] = 1;
+    }
+  }
+
+  /**
+   * A peer whose clock runs fast, or a first packet that came late, would leave the buffer deeper
+   * than asked for ever. The excess is worn off frame by frame where nothing is said.
+   */
+  #judgeDepth(): void {
+    const depth = this.#end - this.#next;
+    this.#leastDepth = Math.min(this.#leastDepth, depth);
+    this.#judged += 1;
+    if (this.#judged < JUDGE_FRAMES) return;
+    const excess = this.#leastDepth - (this.#depthMs * RATE_HZ) / 1_000;
+    if (excess < EXCESS_SAMPLES) return this.#judgeAnew();
+    if (excess < LIMIT_EXCESS_SAMPLES && !this.#isQuietAhead()) return;
+    this.#filled.fill(
+      0,
+      this.#next % CAPACITY_SAMPLES,
+      (this.#next % CAPACITY_SAMPLES) + FRAME_SAMPLES,
+    );
+    this.#next += FRAME_SAMPLES;
+    this.#judgeAnew();
+  }
+
+  #judgeAnew(): void {
+    this.#judged = 0;
+    this.#leastDepth = Number.POSITIVE_INFINITY;
+  }
+
+  #isQuietAhead(): boolean {
+    for (let index = 0; index < FRAME_SAMPLES; index++) {
+      const slot = (this.#next + index) % CAPACITY_SAMPLES;
+      if (Math.abs(this.#ring[slot] ?? 0) > QUIET_PEAK) return false;
+    }
+    return true;
+  }
+}
