@@ -9,6 +9,8 @@ export interface Invitation {
   readonly number: string;
   /** User part of the From URI. */
   readonly from: string;
+  /** Max-Forwards as it came; 70 without one. */
+  readonly maxForwards: number;
   readonly request: Srf.SrfRequest;
   /** The caller's SDP; empty for a late offer. */
   readonly offer: string;
@@ -108,6 +110,7 @@ function receive(req: Srf.SrfRequest, res: Srf.SrfResponse, stop: AbortSignal): 
     callId,
     number: userOf(req.uri),
     from: userOf(req.get("From")),
+    maxForwards: req.has("Max-Forwards") ? Number.parseInt(req.get("Max-Forwards"), 10) : 70,
     request: req,
     offer: req.body ?? "",
     signal,

@@ -1,7 +1,7 @@
 import type Srf from "drachtio-srf";
 import type { Clock } from "../clock.ts";
 import { CallRefused, dial, hangUp } from "./dial.ts";
-import type { Invitation } from "./invitation.ts";
+import type { Invitation, ResponseOptions } from "./invitation.ts";
 
 /** How a call through us ended. `reason` is the BYE's Reason header or the refusal's phrase. */
 export interface LinkEnd {
@@ -37,7 +37,7 @@ export async function callThrough(
   try {
     const onward = { ...rest, localSdp: invitation.offer, signal, onProvisional };
     const callee = await dial(srf, uri, onward);
-    const caller = await answerOrHangUp(invitation, callee, clock);
+    const caller = await answerOrHangUp(invitation, { callee, clock, sdp: callee.remote.sdp });
     onConnected();
     return await linkDialogs(caller, callee, { clock, signal });
   } catch (error) {
@@ -47,11 +47,20 @@ export async function callThrough(
   }
 }
 
-async function answerOrHangUp(invitation: Invitation, callee: Srf.Dialog, clock: Clock) {
+export interface AnswerOptions extends ResponseOptions {
+  /** The other side, which has answered already. */
+  callee: Srf.Dialog;
+  clock: Clock;
+}
+
+/** Answers the caller; the callee is hung up when the caller's CANCEL came in between. */
+export async function answerOrHangUp(
+  invitation: Invitation,
+  { callee, clock, ...response }: AnswerOptions,
+): Promise<Srf.Dialog> {
   try {
-    return await invitation.answer({ sdp: callee.remote.sdp });
+    return await invitation.answer(response);
   } catch (error) {
-    // The caller's CANCEL came between the callee's answer and ours.
     await hangUp(callee, { clock });
     throw error;
   }

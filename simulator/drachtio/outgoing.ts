@@ -1,0 +1,484 @@
+import { randomBytes } from "node:crypto";
+import { SipError } from "../sip/error.ts";
+import { parseNameAddr, tagOf } from "../sip/fields.ts";
+import { SipRequest, SipResponse } from "../sip/message.ts";
+import type { ClientTransaction, Flow, SendOptions } from "../sip/transaction.ts";
+import {
+  type ApplicationMessage,
+  headerOf,
+  parseApplicationMessage,
+  parseRequestLine,
+  type RequestLine,
+} from "./application-message.ts";
+import type { Contact } from "./contact.ts";
+import { type Context, notify, notifyUnsolicited } from "./context.ts";
+import type { ControlConnection } from "./control.ts";
+import { Dialog, dialogId } from "./dialog.ts";
+import type { Frame } from "./frame.ts";
+import { contentType, replaceLocalhost, wireHeaders } from "./header-rules.ts";
+import { hopTokens } from "./meta.ts";
+import { contactFor, dialogHop, endpointOf, isOurs, readSipUri } from "./next-hop.ts";
+
+/** What drachtio writes itself into a new request, and into one within a dialog. */
+const OWNED_NEW = new Set(["from", "to", "call-id", "cseq", "max-forwards"]);
+const OWNED_CANCEL = new Set([...OWNED_NEW, "contact", "p-asserted-identity", "content-type"]);
+/** Requests that tell the peer where to send later ones. */
+const WANTS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER"]);
+const NAMES_DIALOG = new Set(["INVITE", "SUBSCRIBE"]);
+
+/** A request of an application on its way. */
+interface Outbound {
+  id: string;
+  transaction: ClientTransaction;
+  owner: ControlConnection;
+  contact: Contact;
+  /** The dialog it was sent in. */
+  dialog: Dialog | undefined;
+  /** Dialogs an INVITE made, one per To tag. */
+  forks: Map<string, Fork>;
+}
+
+interface Fork {
+  dialog: Dialog;
+  rseq: number;
+}
+
+/** One message of an application, with what is needed to answer it. */
+interface Order {
+  connection: ControlConnection;
+  id: string;
+  line: RequestLine;
+  message: ApplicationMessage;
+  routeUrl: string | undefined;
+}
+
+/** The client side: requests the applications send, and the answers they get. */
+export class Outgoing {
+  readonly #context: Context;
+  readonly #outbound = new Map<string, Outbound>();
+  #cseq = 0;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Requests without a final response. */
+  get pending(): number {
+    return this.#outbound.size;
+  }
+
+  /** `sip|<transactionId>|<dialogId>[|<routeUrl>]` with a request. */
+  request(connection: ControlConnection, { tokens, message: bytes }: Frame): void {
+    const [id = "", , transactionId = "", dialog = "", routeUrl] = tokens;
+    const message = parseApplicationMessage(bytes);
+    const line = parseRequestLine(message.startLine);
+    if (line === undefined) {
+      return connection.reply(id, `NOK|invalid request-uri: ${message.startLine}`);
+    }
+    const order = { connection, id, line, message, routeUrl };
+    if (dialog !== "") return this.#inDialog(order, dialog);
+    if (transactionId !== "") return this.#cancel(order, transactionId);
+    this.#new(order);
+  }
+
+  #new(order: Order): void {
+    const { connection, id, line, message, routeUrl } = order;
+    const refuse = (why: string) => connection.reply(id, `NOK|${why}`);
+    const destination = readSipUri(routeUrl ?? line.uri);
+    if (destination === undefined) return refuse(`invalid request-uri: ${message.startLine}`);
+    const flow = this.#context.registrations.find(routeUrl ?? line.uri);
+    const contact = contactFor(this.#context.contacts, destination);
+    if (contact === undefined) return refuse("requested protocol/transport not available");
+    const target = endpointOf(destination, contact);
+    if (flow === undefined && isOurs(this.#context.contacts, target)) {
+      return refuse("can not send request to myself");
+    }
+    if (lacksContentType(message)) return refuse("missing content-type");
+    const request = this.#compose(order, contact);
+    if (request === undefined) {
+      return refuse(`invalid from value provided by client: ${headerOf(message, "From") ?? ""}`);
+    }
+    const localAddress = contact.localHost;
+    const options = flow === undefined ? { target, localAddress } : { connection: flow };
+    this.#send(order, request, options, { contact, dialog: undefined });
+  }
+
+  /** A request outside a dialog; undefined if the application's From cannot be read. */
+  #compose({ line, message }: Order, contact: Contact): SipRequest | undefined {
+    const from = this.#from(message, contact);
+    if (from === undefined) return undefined;
+    const { method, uri } = line;
+    const to = headerOf(message, "To");
+    const headers = wireHeaders(message, contact, OWNED_NEW);
+    if (WANTS_CONTACT.has(method) && !headers.some(([name]) => name === "Contact")) {
+      headers.unshift(["Contact", `<${contact.uri}>`]);
+    }
+    const owned: [string, string][] = [
+      ["Max-Forwards", headerOf(message, "Max-Forwards") ?? "70"],
+      ["From", from],
+      ["To", to === undefined ? `<${uri}>` : replaceLocalhost(to, contact)],
+      ["Call-ID", headerOf(message, "Call-ID") ?? this.#context.ids()],
+      ["CSeq", `${cseqOf(message) ?? ++this.#cseq} ${method}`],
+    ];
+    return new SipRequest({ method, uri, headers: [...owned, ...headers], body: message.body });
+  }
+
+  #from(message: ApplicationMessage, contact: Contact): string | undefined {
+    const given = headerOf(message, "From");
+    const value = given === undefined ? `<${contact.uri}>` : replaceLocalhost(given, contact);
+    try {
+      parseNameAddr(value);
+    } catch {
+      return undefined;
+    }
+    return tagOf(value) === undefined ? `${value};tag=${newTag()}` : value;
+  }
+
+  #inDialog(order: Order, dialogIdToken: string): void {
+    const { connection, id, line, message, routeUrl } = order;
+    const refuse = (why: string) => connection.reply(id, `NOK|Server error: ${why}`);
+    const dialog = this.#context.dialogs.find(dialogIdToken);
+    if (line.method === "ACK") return this.#acknowledge(order, dialog);
+    if (dialog === undefined) return refuse("unable to find dialog for dialog id provided");
+    if (lacksContentType(message)) return refuse("missing content-type");
+    if (line.method === "BYE") for (const invite of dialog.pending) invite.cancel();
+    const leg = line.method === "PRACK" ? this.#prackLeg(dialog, message) : dialog;
+    const request = this.#composeInDialog(order, leg);
+    const options = routeUrl === undefined ? dialogHop(leg) : this.#through(routeUrl, leg);
+    this.#send(order, request, options, { contact: leg.contact, dialog: leg });
+  }
+
+  #composeInDialog({ line, message }: Order, dialog: Dialog): SipRequest {
+    const { method, uri } = line;
+    const headers = wireHeaders(message, dialog.contact, OWNED_NEW);
+    if (WANTS_CONTACT.has(method) && !headers.some(([name]) => name === "Contact")) {
+      headers.unshift(["Contact", `<${dialog.contact.uri}>`]);
+    }
+    const toTarget = uri.includes("placeholder") || method === "ACK" || method === "PRACK";
+    const cseq = cseqOf(message);
+    const maxForwards = Number(headerOf(message, "Max-Forwards") ?? 70);
+    return dialog.request(method, {
+      ...(toTarget ? {} : { uri }),
+      ...(cseq === undefined ? {} : { cseq }),
+      maxForwards,
+      headers,
+      body: message.body,
+    });
+  }
+
+  #through(routeUrl: string, dialog: Dialog): SendOptions {
+    const uri = readSipUri(routeUrl);
+    const contact = uri === undefined ? undefined : contactFor(this.#context.contacts, uri);
+    if (uri === undefined || contact === undefined) return dialogHop(dialog);
+    return { target: endpointOf(uri, contact), localAddress: contact.localHost };
+  }
+
+  /** Forks share a dialog id; the PRACK belongs to the one whose RSeq it repeats. */
+  #prackLeg(dialog: Dialog, message: ApplicationMessage): Dialog {
+    const rseq = Number.parseInt(headerOf(message, "RAck") ?? "", 10);
+    for (const { forks } of this.#outbound.values()) {
+      for (const fork of forks.values()) {
+        if (fork.dialog.id === dialog.id && fork.rseq === rseq) return fork.dialog;
+      }
+    }
+    return dialog;
+  }
+
+  #acknowledge(order: Order, dialog: Dialog | undefined): void {
+    const { connection, id } = order;
+    const accepted = dialog?.unacknowledged.shift();
+    if (dialog === undefined || accepted === undefined) {
+      const why = "ACK for non-success final response is automatically generated by server";
+      return connection.reply(id, `NOK|Server error: ${why}`);
+    }
+    const { transaction, response } = accepted;
+    const { message } = order;
+    const headers = wireHeaders(message, dialog.contact, OWNED_NEW);
+    const ack = dialog.request("ACK", {
+      cseq: response.cseq.number,
+      headers,
+      body: message.body,
+    });
+    transaction.acknowledge(response, ack, dialogHop(dialog)).then(
+      (flow) => this.#confirm(order, ack, flow),
+      (error: unknown) => connection.reply(id, `NOK|Server error: ${reasonOf(error)}`),
+    );
+  }
+
+  #cancel(order: Order, transactionId: string): void {
+    const { connection, id, line, message } = order;
+    const outbound = this.#outbound.get(transactionId);
+    if (line.method !== "CANCEL" || outbound === undefined) {
+      return connection.reply(id, `NOK|Unknown transaction id: ${transactionId}`);
+    }
+    const { transaction, contact } = outbound;
+    const headers = wireHeaders(message, contact, OWNED_CANCEL);
+    transaction.cancel(headers);
+    // What goes on the wire is the stack's; the application gets the same request to look at.
+    const { request } = transaction;
+    const cancel = request.clone();
+    cancel.method = "CANCEL";
+    cancel.set("CSeq", `${request.cseq.number} CANCEL`);
+    cancel.body = "";
+    cancel.setAll(headers);
+    transaction.sent.then(
+      (flow) => this.#confirm(order, cancel, flow),
+      (error: unknown) => connection.reply(id, `NOK|${reasonOf(error)}`),
+    );
+  }
+
+  /** `Msg sent`: the request as it left, and the id its responses will carry. */
+  #confirm({ connection, id }: Order, request: SipRequest, flow: Flow, name?: string): void {
+    const raw = request.toBuffer();
+    const hop = { transport: flow.connection.transport, remote: flow.local };
+    const tokens = hopTokens(this.#context.clock, raw.length, hop);
+    const transactionId = name ?? this.#context.ids();
+    connection.reply(id, `OK|application|${tokens}|${transactionId}|Msg sent:|`, raw);
+  }
+
+  #send(
+    order: Order,
+    request: SipRequest,
+    options: SendOptions,
+    leg: { contact: Contact; dialog: Dialog | undefined },
+  ): void {
+    const transaction = this.#context.stack.request(request, options);
+    const outbound: Outbound = {
+      id: this.#context.ids(),
+      transaction,
+      owner: order.connection,
+      contact: leg.contact,
+      dialog: leg.dialog,
+      forks: new Map(),
+    };
+    this.#outbound.set(outbound.id, outbound);
+    if (request.method === "INVITE") leg.dialog?.pending.add(transaction);
+    transaction.sent.then(
+      (flow) => {
+        this.#confirm(order, transaction.request, flow, outbound.id);
+        this.#listen(outbound);
+      },
+      () => {
+        this.#confirmUnsent(order, request, outbound);
+        this.#listen(outbound);
+      },
+    );
+  }
+
+  /** As the real daemon does while a name is being looked up; a failure follows as a response. */
+  #confirmUnsent({ connection, id }: Order, request: SipRequest, outbound: Outbound): void {
+    const { localHost, localPort } = outbound.contact;
+    const tokens = `0|unknown|${localHost}|${localPort}|00:00:00.000000`;
+    const raw = request.toBuffer();
+    connection.reply(id, `OK|application|${tokens}|${outbound.id}|Msg sent:|`, raw);
+  }
+
+  /** Only after the application knows the transaction's id may it hear of a response. */
+  #listen(outbound: Outbound): void {
+    const { transaction } = outbound;
+    transaction.onResponse((response, flow) => this.#onResponse(outbound, response, flow));
+    transaction.onEnd((error) => {
+      if (error !== undefined) this.#fail(outbound, error);
+      this.#settle(outbound);
+    });
+  }
+
+  #settle(outbound: Outbound): void {
+    this.#outbound.delete(outbound.id);
+    outbound.dialog?.pending.delete(outbound.transaction);
+  }
+
+  #onResponse(outbound: Outbound, response: SipResponse, flow: Flow): void {
+    if (response.status === 100) return;
+    const { transaction, dialog } = outbound;
+    const { request } = transaction;
+    if (response.status >= 200) dialog?.pending.delete(transaction);
+    const passes =
+      request.method === "INVITE"
+        ? this.#followInvite(outbound, response, flow)
+        : this.#followOther(outbound, response, flow);
+    if (passes) this.#tell(outbound, response, flow);
+  }
+
+  /** Returns false for what no application may see: repeats, and branches that lost. */
+  #followInvite(outbound: Outbound, response: SipResponse, flow: Flow): boolean {
+    const { transaction, dialog, forks, owner } = outbound;
+    const { status } = response;
+    if (status >= 300) {
+      for (const fork of forks.values()) this.#context.dialogs.remove(fork.dialog);
+      return true;
+    }
+    if (dialog !== undefined) {
+      if (status < 200) return true;
+      dialog.refresh(response);
+      dialog.unacknowledged.push({ transaction, response });
+      return true;
+    }
+    if (response.toTag === undefined) return true;
+    const fork = this.#fork(outbound, response, flow);
+    if (status < 200) return isNews(fork, response);
+    return this.#confirmDialog(outbound, fork.dialog, response) && owner.open;
+  }
+
+  #fork(outbound: Outbound, response: SipResponse, flow: Flow): Fork {
+    const { transaction, forks, owner, contact } = outbound;
+    const tag = response.toTag ?? "";
+    const known = forks.get(tag);
+    if (known !== undefined && (!known.dialog.early || response.status < 200)) return known;
+    const { connection } = flow;
+    const parts = { owner, contact, connection };
+    const dialog = Dialog.uac(transaction.request, response, parts);
+    // Requests sent on the early dialog have counted on.
+    dialog.localCseq = Math.max(dialog.localCseq, known?.dialog.localCseq ?? 0);
+    dialog.remoteCseq = known?.dialog.remoteCseq;
+    const fork = { dialog, rseq: known?.rseq ?? 0 };
+    forks.set(tag, fork);
+    if (!this.#isWon(outbound)) this.#context.dialogs.add(dialog);
+    return fork;
+  }
+
+  readonly #won = new WeakMap<ClientTransaction, Dialog>();
+
+  #isWon({ transaction }: Outbound): boolean {
+    return this.#won.has(transaction);
+  }
+
+  /** The first 2xx wins. The 2xx of another branch is acknowledged and ended (RFC 3261 §13.2.2.4). */
+  #confirmDialog(outbound: Outbound, dialog: Dialog, response: SipResponse): boolean {
+    const { transaction, owner, forks } = outbound;
+    const accepted = { transaction, response };
+    const first = !this.#isWon(outbound);
+    if (first) this.#won.set(transaction, dialog);
+    if (!first || !owner.open) {
+      dialog.unacknowledged.push(accepted);
+      this.hangUp(dialog, first ? "application gone" : "another branch answered");
+      return false;
+    }
+    for (const fork of forks.values()) {
+      if (fork.dialog !== dialog) this.#context.dialogs.remove(fork.dialog);
+    }
+    this.#context.dialogs.add(dialog);
+    dialog.unacknowledged.push(accepted);
+    return true;
+  }
+
+  #followOther(outbound: Outbound, response: SipResponse, flow: Flow): boolean {
+    const { transaction, dialog, owner, contact } = outbound;
+    const { request } = transaction;
+    const { status } = response;
+    if (status >= 200 && dialog !== undefined && ends(request, dialog, status)) {
+      this.#context.dialogs.remove(dialog);
+    }
+    if (status >= 300 || status < 200) return true;
+    if (request.method === "UPDATE" || request.method === "SUBSCRIBE") dialog?.refresh(response);
+    if (dialog === undefined && request.method === "SUBSCRIBE") {
+      const { connection } = flow;
+      this.#context.dialogs.add(Dialog.uac(request, response, { owner, contact, connection }));
+    }
+    return true;
+  }
+
+  #tell(outbound: Outbound, response: SipResponse, flow: Flow): void {
+    const { transaction, owner, id, dialog } = outbound;
+    const { request } = transaction;
+    const named = NAMES_DIALOG.has(request.method) ? dialogId(request) : "";
+    notify(this.#context, owner, {
+      message: response,
+      transport: flow.connection.transport,
+      remote: flow.remote,
+      transactionId: id,
+      dialogId: dialog?.id ?? named,
+    });
+  }
+
+  /** No answer came: the application gets one all the same, with 0 bytes from the network. */
+  #fail(outbound: Outbound, error: SipError): void {
+    const { transaction, contact, owner, id, dialog } = outbound;
+    if (error.code === "SIP_ABORTED") return;
+    const { request } = transaction;
+    const [status, reason] = failureOf(error);
+    const response = SipResponse.to(request, status, {
+      reason,
+      toTag: newTag(),
+      headers: { "Content-Length": "0" },
+    });
+    if (dialog !== undefined && ends(request, dialog, status)) this.#context.dialogs.remove(dialog);
+    const { transport, localHost, localPort } = contact;
+    notify(this.#context, owner, {
+      message: response,
+      transport,
+      remote: { host: localHost, port: localPort },
+      transactionId: id,
+      dialogId: dialog?.id ?? (NAMES_DIALOG.has(request.method) ? dialogId(request) : ""),
+      bytes: 0,
+    });
+  }
+
+  /** Ends a call by the daemon's own decision: ACK what is open, BYE, and tell the application. */
+  hangUp(dialog: Dialog, why: string): void {
+    this.#context.dialogs.remove(dialog);
+    for (const { transaction, response } of dialog.unacknowledged.splice(0)) {
+      const ack = dialog.request("ACK", { cseq: response.cseq.number });
+      // A broken path keeps the ACK from arriving, and the BYE after it; both ends time out then.
+      transaction.acknowledge(response, ack, dialogHop(dialog)).catch(() => {});
+    }
+    const bye = dialog.request("BYE", { headers: { Reason: `SIP;cause=200;text="${why}"` } });
+    const transaction = this.#context.stack.request(bye, dialogHop(dialog));
+    const tell = (transport = dialog.contact.transport, remote = dialog.connection.remote) =>
+      notifyUnsolicited(this.#context, dialog.owner, {
+        message: transaction.request,
+        dialogId: dialog.id,
+        transport,
+        remote,
+      });
+    transaction.sent.then(
+      (flow) => tell(flow.connection.transport, flow.remote),
+      () => tell(),
+    );
+  }
+
+  /** The application left: calls it was still making are cancelled. */
+  forget(owner: ControlConnection): void {
+    for (const { owner: sender, transaction } of this.#outbound.values()) {
+      if (sender === owner && transaction.request.method === "INVITE") transaction.cancel();
+    }
+  }
+}
+
+/** RFC 3262 §4: a reliable response counts once, and in order. */
+function isNews(fork: Fork, response: SipResponse): boolean {
+  const rseq = Number(response.get("RSeq") ?? Number.NaN);
+  if (Number.isNaN(rseq)) return true;
+  if (rseq <= fork.rseq) return false;
+  fork.rseq = rseq;
+  return true;
+}
+
+/**
+ * The answer to a BYE ends the dialog, unless it asks for credentials; so does that to the last
+ * NOTIFY of a subscription, though not of one inside a call.
+ */
+function ends(request: SipRequest, dialog: Dialog, status: number): boolean {
+  if (status === 401 || status === 407) return false;
+  if (request.method === "BYE") return true;
+  if (request.method !== "NOTIFY" || dialog.method === "INVITE") return false;
+  return /^terminated\b/i.test(request.get("Subscription-State") ?? "");
+}
+
+function failureOf(error: SipError): [status: number, reason: string] {
+  if (error.code === "SIP_TIMEOUT") return [408, "Request Timeout"];
+  return error.code === "SIP_UNRESOLVED" ? [503, "DNS Error"] : [503, "Service Unavailable"];
+}
+
+function lacksContentType(message: ApplicationMessage): boolean {
+  return message.body.length > 0 && contentType(message) === undefined;
+}
+
+function cseqOf(message: ApplicationMessage): number | undefined {
+  const number = Number.parseInt(headerOf(message, "CSeq") ?? "", 10);
+  return Number.isNaN(number) ? undefined : number;
+}
+
+const newTag = () => randomBytes(7).toString("base64url");
+
+const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,87 @@
+import type { Clock, Timer } from "../clock.ts";
+import type { SipConnection } from "../sip/connection.ts";
+import { isReliable } from "../sip/connection.ts";
+import { parseNameAddr } from "../sip/fields.ts";
+import type { SipRequest, SipResponse } from "../sip/message.ts";
+import { parseUri } from "../sip/uri.ts";
+
+const DEFAULT_EXPIRES_S = 3_600;
+
+/**
+ * Which connection a registered client is reachable on. A phone behind WebSocket (or NAT) gives a
+ * Contact nobody can dial, such as `x@abc.invalid`; requests to it use the connection on which it
+ * registered, as long as that is open and the registration lasts.
+ */
+export class Registrations implements Disposable {
+  readonly #clock: Clock;
+  readonly #bindings = new Map<string, { connection: SipConnection; expiry: Timer }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** An application accepted `request` (REGISTER or SUBSCRIBE) with `response`. */
+  learn(request: SipRequest, response: SipResponse, connection: SipConnection): void {
+    if (!isReliable(connection.transport)) return;
+    for (const element of request.list("Contact")) {
+      const binding = readBinding(element);
+      if (binding === undefined) continue;
+      const { key, expires } = binding;
+      const seconds = expires ?? expiresOf(response) ?? expiresOf(request) ?? DEFAULT_EXPIRES_S;
+      this.#bind(key, connection, seconds);
+    }
+  }
+
+  /** The connection to use for a Request-URI, if its owner registered. */
+  find(uri: string): SipConnection | undefined {
+    const key = keyOf(uri);
+    const binding = key === undefined ? undefined : this.#bindings.get(key);
+    return binding?.connection.closed === false ? binding.connection : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    for (const key of this.#bindings.keys()) this.#forget(key);
+  }
+
+  #bind(key: string, connection: SipConnection, seconds: number): void {
+    this.#forget(key);
+    if (seconds === 0) return;
+    const expiry = this.#clock.after(seconds * 1_000, () => this.#forget(key));
+    const binding = { connection, expiry };
+    this.#bindings.set(key, binding);
+    connection.onClose(() => {
+      if (this.#bindings.get(key) === binding) this.#forget(key);
+    });
+  }
+
+  #forget(key: string): void {
+    this.#bindings.get(key)?.expiry.cancel();
+    this.#bindings.delete(key);
+  }
+}
+
+function readBinding(element: string) {
+  try {
+    const { uri, parameters } = parseNameAddr(element);
+    const key = keyOf(uri);
+    const expires = parameters.get("expires");
+    return key === undefined ? undefined : { key, expires: expires ? Number(expires) : undefined };
+  } catch {
+    // The application accepted a Contact we cannot read: there is nothing to remember.
+    return undefined;
+  }
+}
+
+function keyOf(uri: string): string | undefined {
+  try {
+    const parsed = parseUri(uri);
+    return parsed.kind === "sip" ? `${parsed.user ?? ""}@${parsed.host.toLowerCase()}` : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function expiresOf(message: SipRequest | SipResponse): number | undefined {
+  const value = message.get("Expires");
+  return value !== undefined && /^\d+$/.test(value) ? Number(value) : undefined;
+}
