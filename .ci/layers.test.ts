@@ -47,6 +47,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   "simulator/openai": SERVER_PARTY,
   "simulator/report": ["simulator/trace.ts"],
   "simulator/lab.ts": ["simulator"],
+  "simulator/lab": ["simulator"],
   "simulator/cli.ts": ["simulator"],
   "simulator/cli": ["simulator"],
   "scenarios/harness": [

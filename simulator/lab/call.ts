@@ -1,0 +1,110 @@
+import type { Clock } from "../clock.ts";
+import type { Audio } from "../media/frame.ts";
+import { type Recording } from "../media/recording.ts";
+import { writeWav } from "../media/wav.ts";
+import type { PhoneCall } from "../phone/phone-call.ts";
+import type { PartyTrace } from "../trace.ts";
+import type { Voices } from "./voices.ts";
+
+/** A recording with the lab time of its first sample. */
+export interface TimedRecording extends Audio {
+  readonly startedAtMs: number;
+}
+
+/** One person's end of a call in the lab: a phone's call with an ear on it. */
+export interface LabCall extends AsyncDisposable {
+  readonly party: "phone" | "human";
+  /** The Call-ID of this end's dialog; the trace's `call` of what this end hears. */
+  readonly id: string;
+  /** Aborted when the call is over; the reason says who ended it. */
+  readonly ended: AbortSignal;
+  /** Longest run of made-up frames between two real ones in what was received. */
+  readonly longestGapMs: number;
+  /** Speaks a text, or plays a WAV file if the text is the path of one. */
+  say(text: string, options?: { signal?: AbortSignal }): Promise<void>;
+  press(digits: string, options?: { signal?: AbortSignal }): Promise<void>;
+  hangUp(): Promise<void>;
+  /** Rejects with {@link CallStillUp} when nobody hung up in time. */
+  waitForEnd(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
+  said(): TimedRecording;
+  heard(): TimedRecording;
+}
+
+export class CallStillUp extends Error {
+  override readonly name = "CallStillUp";
+  readonly code = "CALL_STILL_UP";
+}
+
+export interface LabCallOptions {
+  readonly clock: Clock;
+  readonly trace: PartyTrace;
+  readonly voices: Voices;
+  readonly party: "phone" | "human";
+  /** The voice this person speaks with. */
+  readonly voice: string;
+  readonly call: PhoneCall;
+  /** Where the recording goes when the call is over: what was said left, what was heard right. */
+  readonly recordingFile?: string;
+}
+
+export function openLabCall(options: LabCallOptions): LabCall {
+  const { clock, trace, voices, party, voice, call, recordingFile } = options;
+  const ear = voices.listenTo(call.session, trace, call.callId);
+  const over = new AbortController();
+  void call.ended.then(({ by, reason }) =>
+    over.abort(new Error(`ended by the ${by} side${reason === undefined ? "" : `: ${reason}`}`)),
+  );
+  const { said, heard } = call.session;
+
+  const audioFor = (text: string) =>
+    text.endsWith(".wav") ? voices.recording(text, text) : voices.audioOf(text, voice);
+
+  return {
+    party,
+    id: call.callId,
+    ended: over.signal,
+    get longestGapMs() {
+      return call.session.statistics().received.longestGapMs;
+    },
+    async say(text, say) {
+      await call.say(await audioFor(text), say);
+    },
+    press: (digits, press) => call.press(digits, press),
+    hangUp: () => call.hangUp(),
+    waitForEnd: (wait) => waitForEnd(over.signal, clock, wait),
+    said: () => timed(said),
+    heard: () => timed(heard),
+    async [Symbol.asyncDispose]() {
+      await call[Symbol.asyncDispose]();
+      await ear[Symbol.asyncDispose]();
+      if (recordingFile !== undefined) {
+        writeWav(recordingFile, { left: said.audio(), right: heard.audio() });
+      }
+    },
+  };
+}
+
+async function waitForEnd(
+  over: AbortSignal,
+  clock: Clock,
+  { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+): Promise<void> {
+  const waiting = new AbortController();
+  const wake = () => waiting.abort();
+  over.addEventListener("abort", wake, { once: true });
+  try {
+    if (over.aborted) return;
+    const signals = signal === undefined ? [waiting.signal] : [waiting.signal, signal];
+    await clock.sleep(timeoutMs, { signal: AbortSignal.any(signals) });
+  } catch (error) {
+    if (over.aborted) return;
+    throw error;
+  } finally {
+    over.removeEventListener("abort", wake);
+  }
+  throw new CallStillUp(`the call is still up after ${timeoutMs} ms`);
+}
+
+function timed(recording: Recording): TimedRecording {
+  return { ...recording.audio(), startedAtMs: recording.startedAtMs ?? 0 };
+}

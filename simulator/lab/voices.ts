@@ -1,0 +1,95 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Audio } from "../media/frame.ts";
+import type { MediaSession } from "../media/session.ts";
+import { readWav } from "../media/wav.ts";
+import { type Recogniser, startRecogniser } from "../speech/recogniser.ts";
+import { type Synthesiser, startSynthesiser } from "../speech/synthesiser.ts";
+import type { PartyTrace } from "../trace.ts";
+
+/** A text with its recorded audio, as `fixtures/audio/manifest.json` lists it. */
+interface Recorded {
+  readonly file: string;
+  readonly text: string;
+  readonly voice: string;
+}
+
+export interface VoicesOptions {
+  /** The folder with `manifest.json` and its WAV files; left out: everything is synthesised. */
+  audioFolder?: string;
+}
+
+/** Everything in the lab that turns text into audio, and audio back into text. */
+export interface Voices extends AsyncDisposable {
+  readonly synthesiser: Synthesiser;
+  readonly recogniser: Recogniser;
+  /** The audio of a text in a voice: recorded, else synthesised. Every ear knows it from then on. */
+  audioOf(text: string, voice: string): Promise<Audio>;
+  /** A WAV file's audio, known to every ear by `text`. */
+  recording(file: string, text: string): Promise<Audio>;
+  /** Puts an ear on a leg: what it makes out goes into the trace as `heard` events. */
+  listenTo(session: MediaSession, trace: PartyTrace, call: string): AsyncDisposable;
+}
+
+export async function startVoices({ audioFolder }: VoicesOptions = {}): Promise<Voices> {
+  const [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
+  const recorded = audioFolder === undefined ? [] : readManifest(audioFolder);
+
+  const recording = async (file: string, text: string): Promise<Audio> => {
+    const audio = readWav(file);
+    await recogniser.enrol({ text, audio });
+    return audio;
+  };
+
+  return {
+    synthesiser,
+    recogniser,
+    recording,
+    async audioOf(text, voice) {
+      const fixture = recorded.find((entry) => entry.text === text && entry.voice === voice);
+      if (fixture !== undefined && audioFolder !== undefined) {
+        return recording(join(audioFolder, fixture.file), text);
+      }
+      const utterance = await synthesiser.synthesise({ text, voice });
+      await Promise.all(
+        utterance.sentences.map((sentence) =>
+          recogniser.enrol({ text: sentence.text, audio: sentence, words: sentence.words }),
+        ),
+      );
+      return utterance;
+    },
+    listenTo: (session, trace, call) => listen(recogniser, session, { trace, call }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([
+        synthesiser[Symbol.asyncDispose](),
+        recogniser[Symbol.asyncDispose](),
+      ]);
+    },
+  };
+}
+
+function listen(
+  recogniser: Recogniser,
+  session: MediaSession,
+  { trace, call }: { trace: PartyTrace; call: string },
+): AsyncDisposable {
+  const ear = recogniser.listen({
+    onEvent: ({ type, text, startMs, endMs, confidence }) => {
+      const sure = confidence === undefined ? {} : { confidence };
+      trace.record({ type: "heard", kind: type, text, startMs, endMs, ...sure }, call);
+    },
+  });
+  const stop = session.onFrame(({ samples, rateHz }) => ear.accept(samples, rateHz));
+  return {
+    async [Symbol.asyncDispose]() {
+      stop();
+      await ear[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function readManifest(folder: string): readonly Recorded[] {
+  const file = join(folder, "manifest.json");
+  // The file is ours, made by `linecheck audio`; a missing one means that nothing is recorded.
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Recorded[]) : [];
+}
