@@ -1,0 +1,167 @@
+import type { Clock } from "../clock.ts";
+import type { FaultPlan } from "../faults.ts";
+import type { PartyTrace } from "../trace.ts";
+import type { Background } from "./background.ts";
+import type { IdSource } from "./ids.ts";
+import type { Issuer } from "./issuer.ts";
+import type { Outbound } from "./outbound.ts";
+import type { Policy } from "./policy.ts";
+
+/** How an operation or a call ended; `message` is `""` for call events. */
+export interface ResultInformation {
+  code: number;
+  subCode: number;
+  message: string;
+  sipDetails?: { code: number; message: string };
+  q850Details?: { code: number; message: string };
+}
+
+/** One mid-call event before it has its envelope. */
+export interface CallEvent {
+  /** Without `Microsoft.Communication.`: `CallConnected`. */
+  readonly type: string;
+  readonly callConnectionId: string;
+  readonly serverCallId: string;
+  readonly correlationId: string;
+  /** The api-version of the request that made the call. */
+  readonly version: string;
+  /** Where it goes: the operation's own callback, else the call's. */
+  readonly url: string;
+  readonly operationContext?: string | undefined;
+  readonly result: ResultInformation;
+  /** Further members of `data`. */
+  readonly data?: Readonly<Record<string, unknown>>;
+  /** Replaces `calling/callConnections/<id>` as `source` and `subject`. */
+  readonly source?: string;
+}
+
+export interface CallbacksOptions {
+  readonly clock: Clock;
+  readonly trace: PartyTrace;
+  readonly ids: IdSource;
+  readonly outbound: Outbound;
+  readonly issuer: Issuer;
+  readonly policy: Policy;
+  readonly background: Background;
+  readonly faults?: FaultPlan;
+}
+
+/**
+ * Posts mid-call events, each as a JSON array of one CloudEvent with a token of its own. A delivery
+ * waits for nothing, least of all for the application's answer to the one before: several of
+ * Microsoft's samples never answer.
+ *
+ * Faults, each also with `.<Type>` appended to strike one event type only: `acs.drop-callback`,
+ * `acs.duplicate-callback`, `acs.delay-callback` and `acs.reorder-callback` (`ms`).
+ */
+export class Callbacks {
+  readonly #options: CallbacksOptions;
+
+  constructor(options: CallbacksOptions) {
+    this.#options = options;
+  }
+
+  send(event: CallEvent): void {
+    const envelope = this.#envelope(event);
+    if (this.#strike("acs.drop-callback", event.type) !== undefined) return;
+    const isTwice = this.#strike("acs.duplicate-callback", event.type) !== undefined;
+    const delayMs = this.#delayMs(event.type);
+    for (const _copy of isTwice ? [1, 2] : [1]) {
+      this.#options.background.run(`callback ${event.type}`, async (signal) => {
+        if (delayMs > 0) await this.#options.clock.sleep(delayMs, { signal });
+        await this.#deliver(event, envelope, signal);
+      });
+    }
+  }
+
+  #delayMs(type: string): number {
+    const delay = this.#strike("acs.delay-callback", type)?.["ms"];
+    const reorder = this.#strike("acs.reorder-callback", type);
+    const spreadMs = Number(reorder?.["ms"] ?? (reorder === undefined ? 0 : 200));
+    return Number(delay ?? 0) + this.#options.ids.random() * spreadMs;
+  }
+
+  /** A fault for every type may name one in `type`; the suffixed form counts its own occasions. */
+  #strike(name: string, type: string) {
+    const { faults, trace } = this.#options;
+    const general = faults?.strike(name);
+    const isMeant = general !== undefined && (general["type"] ?? type) === type;
+    const fault = isMeant ? general : faults?.strike(`${name}.${type}`);
+    if (fault !== undefined) trace.record({ type: "fault", name, detail: { type, ...fault } });
+    return fault;
+  }
+
+  #envelope(event: CallEvent) {
+    const { clock, ids } = this.#options;
+    const source = event.source ?? `calling/callConnections/${event.callConnectionId}`;
+    const type = `Microsoft.Communication.${event.type}`;
+    const { operationContext } = event;
+    return {
+      id: ids.guid(),
+      source,
+      type,
+      data: {
+        ...event.data,
+        version: event.version,
+        ...(operationContext === undefined ? {} : { operationContext }),
+        resultInformation: event.result,
+        callConnectionId: event.callConnectionId,
+        serverCallId: event.serverCallId,
+        correlationId: event.correlationId,
+        publicEventType: type,
+      },
+      time: clock.date().toISOString().replace("Z", "0000+00:00"),
+      specversion: "1.0",
+      datacontenttype: "application/json",
+      subject: source,
+    };
+  }
+
+  async #deliver(event: CallEvent, envelope: unknown, signal: AbortSignal): Promise<void> {
+    const { policy, clock } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      const status = await this.#attempt(event, envelope, signal);
+      if ((status >= 200 && status < 300) || attempt >= policy.callbackRetries) return;
+      await clock.sleep(1000, { signal });
+    }
+  }
+
+  /** One post, traced with its outcome; the status, or 0 when none came. */
+  async #attempt(event: CallEvent, envelope: unknown, signal: AbortSignal): Promise<number> {
+    const { clock, trace, outbound, issuer, policy } = this.#options;
+    const startMs = clock.now();
+    const exchange = {
+      type: "http",
+      direction: "out",
+      service: "callback",
+      method: "POST",
+    } as const;
+    const finish = (outcome: { status: number; response?: unknown; error?: string }) => {
+      const durationMs = clock.now() - startMs;
+      const detail = {
+        ...exchange,
+        target: event.url,
+        request: [envelope],
+        ...outcome,
+        durationMs,
+      };
+      trace.record(detail, event.callConnectionId);
+      return outcome.status;
+    };
+    try {
+      const headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        ...(await issuer.authorization()),
+      };
+      const body = JSON.stringify([envelope]);
+      const timeoutMs = policy.callbackTimeoutMs;
+      const answer = await outbound.post(event.url, { headers, body, timeoutMs, signal });
+      return finish({
+        status: answer.status,
+        ...(answer.body === "" ? {} : { response: answer.body }),
+      });
+    } catch (error) {
+      return finish({ status: 0, error: String(error) });
+    }
+  }
+}

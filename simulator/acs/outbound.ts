@@ -1,0 +1,126 @@
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { buffer } from "node:stream/consumers";
+import { rootCertificates } from "node:tls";
+import { WebSocket } from "ws";
+import type { Clock } from "../clock.ts";
+
+export interface OutboundOptions {
+  readonly clock: Clock;
+  /** Further certificate authorities (PEM) to trust in the application's servers. */
+  readonly ca?: readonly string[];
+  /**
+   * Stands in for a tunnel: `{ "https://app.example.test": "http://127.0.0.1:8080" }` sends what is
+   * meant for the public name to the local port.
+   */
+  readonly ingress?: Readonly<Record<string, string>>;
+}
+
+export interface PostOptions {
+  readonly method?: "POST" | "OPTIONS";
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface PostAnswer {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: string;
+}
+
+/** Largest answer read from an application; what is longer is cut off with an error. */
+const ANSWER_LIMIT_BYTES = 64 * 1024;
+
+/** How the service reaches the application: HTTP posts and WebSockets, over one pool. */
+export class Outbound implements Disposable {
+  readonly #options: OutboundOptions;
+  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 256 });
+  readonly #https: HttpsAgent;
+
+  constructor(options: OutboundOptions) {
+    this.#options = options;
+    this.#https = new HttpsAgent({ keepAlive: true, maxSockets: 256, ...this.#trust() });
+  }
+
+  /** Where a URL really goes, after the ingress map. Throws a TypeError for what is no URL. */
+  resolve(url: string): URL {
+    const wanted = new URL(url);
+    const key = `${wanted.protocol.replace("ws", "http")}//${wanted.host}`;
+    const target = this.#options.ingress?.[key] ?? this.#options.ingress?.[wanted.origin];
+    if (target === undefined) return wanted;
+    const local = new URL(target);
+    return new URL(`${local.origin}${wanted.pathname}${wanted.search}`);
+  }
+
+  isMapped(url: string): boolean {
+    return this.resolve(url).href !== new URL(url).href;
+  }
+
+  /** Posts and reads the answer. Rejects on network errors, time-out and abort. */
+  async post(url: string, options: PostOptions): Promise<PostAnswer> {
+    const deadline = new AbortController();
+    const { clock } = this.#options;
+    using _timer = clock.after(options.timeoutMs, () =>
+      deadline.abort(new Error(`no answer from ${url} within ${options.timeoutMs} ms`)),
+    );
+    const signal = AbortSignal.any([options.signal, deadline.signal]);
+    const response = await this.#send(url, options, signal);
+    const body = await buffer(limited(response));
+    return { status: response.statusCode ?? 0, headers: response.headers, body: body.toString() };
+  }
+
+  /** Dials a WebSocket; http and https URLs are taken as ws and wss. */
+  webSocket(url: string, headers: Readonly<Record<string, string>>): WebSocket {
+    const target = this.resolve(url);
+    target.protocol = target.protocol.replace("http", "ws");
+    return new WebSocket(target, {
+      headers,
+      perMessageDeflate: false,
+      maxPayload: 16 * 1024 * 1024,
+      handshakeTimeout: 10_000,
+      ...this.#trust(),
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#http.destroy();
+    this.#https.destroy();
+  }
+
+  #send(url: string, options: PostOptions, signal: AbortSignal): Promise<IncomingMessage> {
+    const target = this.resolve(url);
+    const isSecure = target.protocol === "https:";
+    const body = Buffer.from(options.body ?? "");
+    const headers = { ...options.headers, "Content-Length": String(body.length) };
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const request = (isSecure ? httpsRequest : httpRequest)(target, {
+      method: options.method ?? "POST",
+      agent: isSecure ? this.#https : this.#http,
+      headers,
+      signal,
+    });
+    request.on("response", resolve);
+    request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
+    request.end(body);
+    return promise;
+  }
+
+  #trust() {
+    const { ca } = this.#options;
+    return ca === undefined ? {} : { ca: [...rootCertificates, ...ca] };
+  }
+}
+
+async function* limited(response: IncomingMessage): AsyncGenerator<Buffer> {
+  let lengthBytes = 0;
+  for await (const chunk of response) {
+    const piece: Buffer = chunk;
+    lengthBytes += piece.length;
+    if (lengthBytes > ANSWER_LIMIT_BYTES) {
+      throw new Error(`the answer is longer than ${ANSWER_LIMIT_BYTES} bytes`);
+    }
+    yield piece;
+  }
+}

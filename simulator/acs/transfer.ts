@@ -1,0 +1,123 @@
+import { type Call, SUCCESS } from "./call.ts";
+import type { Participant } from "./conversation.ts";
+import { readSipHeaders } from "./custom-context.ts";
+import type { Fields } from "./fields.ts";
+import { type Identifier, optionalIdentifier, readIdentifier } from "./identity.ts";
+import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
+import type { PstnLeg, TransferLegOptions } from "./pstn.ts";
+import { ENDED_BY_APPLICATION, resultOfRefusal } from "./result.ts";
+import { refusal } from "./service-error.ts";
+import type { Switchboard } from "./switchboard.ts";
+
+interface Transfer {
+  readonly transferee: Participant & { leg: PstnLeg };
+  readonly target: Identifier;
+  readonly options: TransferLegOptions;
+  readonly operationContext: string | undefined;
+  readonly url: string | undefined;
+}
+
+/**
+ * TransferToParticipant: 202 at once; then CallTransferAccepted and the end of this connection, or
+ * CallTransferFailed and the call as it was. Fault `acs.drop-failed-transfer`: the call ends too.
+ */
+export function transferOperations(board: Switchboard): Operation[] {
+  return [
+    {
+      name: "TransferToParticipant",
+      method: "POST",
+      path: connectionPath(":transferToParticipant"),
+      isRepeatable: true,
+      handle: (request) => transferToParticipant(board, request),
+    },
+  ];
+}
+
+function transferToParticipant(board: Switchboard, request: OperationRequest): Reply {
+  const { body } = request;
+  const call = board.findEstablished(request.ids[0] ?? "");
+  const transfer = readTransfer(board, call, body);
+  if (call.state === "transferring") throw refusal.transferPending();
+  call.move("transferring");
+  board.core.background.run("transfer", (signal) => carryOut(board, { call, transfer, signal }));
+  const { operationContext } = transfer;
+  return { status: 202, body: operationContext === undefined ? {} : { operationContext }, call };
+}
+
+function readTransfer(board: Switchboard, call: Call, body: Fields): Transfer {
+  const { core } = board;
+  const from = body.fields("sourceCallerIdNumber")?.text("value");
+  return {
+    target: readIdentifier(body.raw("targetParticipant"), "targetParticipant"),
+    transferee: findTransferee(call, optionalIdentifier(body, "transferee")),
+    options: {
+      sipHeaders: readSipHeaders(body, core.policy.customHeaders),
+      ...(from === undefined ? {} : { from }),
+    },
+    operationContext: body.optionalText("operationContext"),
+    url: core.urls.optionalCallback(body),
+  };
+}
+
+/** Whoever is named, or the only other party of a 1:1 call. */
+function findTransferee(call: Call, named: Identifier | undefined): Transfer["transferee"] {
+  const { legs } = call.conversation;
+  if (named !== undefined) {
+    const found = legs.find(({ identifier }) => identifier.rawId === named.rawId);
+    if (found === undefined) throw refusal.participantNotFound();
+    return found;
+  }
+  const [only, ...others] = legs;
+  if (only === undefined || others.length > 0) throw refusal.invalidField("transferee");
+  return only;
+}
+
+async function carryOut(
+  board: Switchboard,
+  { call, transfer, signal }: { call: Call; transfer: Transfer; signal: AbortSignal },
+): Promise<void> {
+  const { transferee, target, options } = transfer;
+  try {
+    const number = target.phoneNumber?.value;
+    if (number === undefined) throw new Error("a telephone cannot be transferred to this target");
+    await transferee.leg.transfer(number, { ...options, signal });
+  } catch (error) {
+    await failed(board, { call, transfer, error });
+    return;
+  }
+  await accepted(board, call, transfer);
+}
+
+async function accepted(board: Switchboard, call: Call, transfer: Transfer): Promise<void> {
+  if (call.isOver) return;
+  const { transferee, target, operationContext, url } = transfer;
+  call.move("transferAccepted");
+  call.emit("CallTransferAccepted", {
+    operationContext,
+    url,
+    result: SUCCESS,
+    data: { transferTarget: target, transferee: transferee.identifier },
+  });
+  const subCode = board.core.policy.transferredSubCode;
+  const result = { ...ENDED_BY_APPLICATION, subCode };
+  if (call.conversation.legs.length <= 1) {
+    await board.end(call.conversation, result);
+    return;
+  }
+  await transferee.leg.hangUp();
+  call.move("connected");
+  board.remove(call.conversation, transferee, result);
+}
+
+async function failed(
+  board: Switchboard,
+  { call, transfer, error }: { call: Call; transfer: Transfer; error: unknown },
+): Promise<void> {
+  if (call.state !== "transferring") return;
+  call.move("connected");
+  const { operationContext, url } = transfer;
+  const result = resultOfRefusal(error);
+  call.emit("CallTransferFailed", { operationContext, url, result });
+  if (board.core.faults?.strike("acs.drop-failed-transfer") === undefined) return;
+  await board.end(call.conversation, result);
+}
