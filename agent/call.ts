@@ -1,0 +1,291 @@
+import type {
+  CallAutomationClient,
+  CallConnection,
+  SipCustomHeader,
+} from "@azure/communication-call-automation";
+import type { WebSocket } from "ws";
+import type { MediaRateHz } from "./config.ts";
+import type { MidCallEvent } from "./events.ts";
+import { describeError, type Logger } from "./telemetry.ts";
+
+export type CallState = "incoming" | "answering" | "connected" | "transferring" | "ended";
+
+/** Legal moves. A refused transfer leads back: the caller is still there. */
+const NEXT = {
+  incoming: ["answering", "ended"],
+  answering: ["connected", "ended"],
+  connected: ["transferring", "ended"],
+  transferring: ["connected", "ended"],
+  ended: [],
+} as const satisfies Record<CallState, readonly CallState[]>;
+
+/** What became of a transfer. `code` is the SIP class of code the service reports, or a cause. */
+export type TransferResult =
+  | { readonly accepted: true }
+  | { readonly accepted: false; readonly code: string };
+
+export interface CallOptions {
+  readonly id: string;
+  readonly mediaToken: string;
+  readonly client: CallAutomationClient;
+  readonly logger: Logger;
+}
+
+export interface AnswerOptions {
+  readonly incomingCallContext: string;
+  readonly callbackUrl: string;
+  readonly mediaUrl: string;
+  readonly rateHz: MediaRateHz;
+}
+
+export interface TransferOptions {
+  readonly number: string;
+  readonly headers: readonly SipCustomHeader[];
+  readonly operationContext: string;
+  readonly timeoutMs: number;
+}
+
+/** Event ids remembered to recognise a second delivery. */
+const SEEN_LIMIT = 512;
+/** A disconnect may overtake the event that says why; this is how long the reason is waited for. */
+const OVERTAKEN_MS = 1000;
+
+/**
+ * One call as the service sees it: its state, the events that move it, and the few requests the
+ * agent makes. Events may come twice, late, or in any order; each is judged against the state.
+ */
+export class Call {
+  readonly id: string;
+  readonly mediaToken: string;
+  readonly #client: CallAutomationClient;
+  readonly #logger: Logger;
+  readonly #seen = new Set<string>();
+  readonly #ended = new AbortController();
+  readonly #connected = Promise.withResolvers<void>();
+  readonly #media = Promise.withResolvers<WebSocket>();
+  readonly #transfers = new Map<string, (result: TransferResult) => void>();
+  #connection: CallConnection | undefined;
+  #connectionId: string | undefined;
+  #socket: WebSocket | undefined;
+  #state: CallState = "incoming";
+  #transferred = false;
+  #mediaFailed: (() => void) | undefined;
+
+  constructor({ id, mediaToken, client, logger }: CallOptions) {
+    this.id = id;
+    this.mediaToken = mediaToken;
+    this.#client = client;
+    this.#logger = logger;
+  }
+
+  get state(): CallState {
+    return this.#state;
+  }
+
+  /** Aborted when the call has ended, whoever ended it. */
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Whether the service said that a transfer of this call was accepted. */
+  get transferred(): boolean {
+    return this.#transferred;
+  }
+
+  /** Resolves with CallConnected. Never rejects; race it with {@link signal}. */
+  get connected(): Promise<void> {
+    return this.#connected.promise;
+  }
+
+  /** Resolves with the first media socket. Never rejects; race it with {@link signal}. */
+  get media(): Promise<WebSocket> {
+    return this.#media.promise;
+  }
+
+  /** Called when the service reports that it cannot stream media. */
+  onMediaFailed(listener: () => void): void {
+    this.#mediaFailed = listener;
+  }
+
+  /** Answers with bidirectional media streaming. Throws the SDK's RestError when refused. */
+  async answer({
+    incomingCallContext,
+    callbackUrl,
+    mediaUrl,
+    rateHz,
+  }: AnswerOptions): Promise<void> {
+    this.#move("answering");
+    const { callConnection, callConnectionProperties } = await this.#client.answerCall(
+      incomingCallContext,
+      callbackUrl,
+      {
+        mediaStreamingOptions: {
+          transportType: "websocket",
+          transportUrl: mediaUrl,
+          contentType: "audio",
+          audioChannelType: "mixed",
+          audioFormat: rateHz === 24000 ? "pcm24KMono" : "pcm16KMono",
+          startMediaStreaming: true,
+          enableBidirectional: true,
+        },
+        abortSignal: this.signal,
+      },
+    );
+    this.#connection = callConnection;
+    this.#connectionId = callConnectionProperties.callConnectionId;
+  }
+
+  /** Event delivery is at least once and unordered: what does not fit the state changes nothing. */
+  receive(event: MidCallEvent): void {
+    if (!this.#isNew(event)) return;
+    this.#logger.debug({ event: event.type, code: event.code, state: this.#state }, "event");
+    switch (event.type) {
+      case "CallConnected":
+        return this.confirmConnected();
+      case "AnswerFailed":
+      case "CallDisconnected":
+        return this.#disconnected();
+      case "CallTransferAccepted":
+        return this.#settle(event, { accepted: true });
+      case "CallTransferFailed":
+        return this.#settle(event, { accepted: false, code: transferCode(event) });
+      case "MediaStreamingFailed":
+        return this.#mediaFailed?.();
+      default:
+    }
+  }
+
+  /** Also called when audio flows although CallConnected was never delivered. */
+  confirmConnected(): void {
+    if (this.#state === "answering") this.#move("connected");
+    if (this.#state === "connected") this.#connected.resolve();
+  }
+
+  /** Binds a media socket to the call; false if the call is over, has one, or is another. */
+  attachMedia(socket: WebSocket, connectionId: string | undefined): boolean {
+    const alive = this.#socket !== undefined && this.#socket.readyState <= this.#socket.OPEN;
+    if (this.#state === "ended" || alive || this.#isForeign(connectionId)) return false;
+    this.#socket = socket;
+    this.#media.resolve(socket);
+    return true;
+  }
+
+  /**
+   * Transfers the caller and waits for the outcome. Never throws for a refusal: the caller of this
+   * function still has somebody on the line.
+   */
+  async transfer(options: TransferOptions): Promise<TransferResult> {
+    if (this.#state !== "connected" || this.#connection === undefined) {
+      return { accepted: false, code: `not-connected (${this.#state})` };
+    }
+    this.#move("transferring");
+    const { promise, resolve } = Promise.withResolvers<TransferResult>();
+    this.#transfers.set(options.operationContext, resolve);
+    const timer = setTimeout(
+      () => resolve({ accepted: false, code: "timeout" }),
+      options.timeoutMs,
+    );
+    try {
+      await this.#requestTransfer(this.#connection, options, resolve);
+      return this.#afterTransfer(await promise);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends the call for everybody. A call that is already over is no error. */
+  async hangUp(): Promise<void> {
+    if (this.#state !== "ended" && this.#connection !== undefined) {
+      try {
+        await this.#connection.hangUp(true);
+      } catch (error) {
+        this.#logger.warn({ err: describeError(error) }, "hang up was refused");
+      }
+    }
+    this.end();
+  }
+
+  end(): void {
+    if (this.#state === "ended") return;
+    this.#move("ended");
+    for (const settle of this.#transfers.values()) settle({ accepted: false, code: "call-ended" });
+    this.#ended.abort(new DOMException("the call has ended", "AbortError"));
+    this.#socket?.close(1000);
+  }
+
+  async #requestTransfer(
+    connection: CallConnection,
+    { number, headers, operationContext }: TransferOptions,
+    settle: (result: TransferResult) => void,
+  ): Promise<void> {
+    try {
+      await connection.transferCallToParticipant(
+        { phoneNumber: number },
+        { operationContext, customCallingContext: [...headers], abortSignal: this.signal },
+      );
+    } catch (error) {
+      this.#logger.warn({ err: describeError(error) }, "transfer request was refused");
+      settle({ accepted: false, code: codeOf(error) });
+    }
+  }
+
+  #afterTransfer(result: TransferResult): TransferResult {
+    if (!result.accepted && this.#state === "transferring") this.#move("connected");
+    return result;
+  }
+
+  #settle(event: MidCallEvent, result: TransferResult): void {
+    const settle = this.#transfers.get(event.operationContext ?? "");
+    if (settle === undefined) return;
+    this.#transferred ||= result.accepted;
+    settle(result);
+  }
+
+  #disconnected(): void {
+    if (this.#state !== "transferring" || this.#transferred) return this.end();
+    // The service does not promise that CallTransferAccepted comes before CallDisconnected.
+    setTimeout(() => this.end(), OVERTAKEN_MS).unref();
+    for (const [context, settle] of this.#transfers) {
+      this.#transfers.set(context, (result) => {
+        settle(result);
+        this.end();
+      });
+    }
+  }
+
+  #isNew(event: MidCallEvent): boolean {
+    if (this.#isForeign(event.callConnectionId)) {
+      this.#logger.warn({ event: event.type }, "event names another connection");
+      return false;
+    }
+    if (event.id !== "" && this.#seen.has(event.id)) return false;
+    if (this.#seen.size < SEEN_LIMIT) this.#seen.add(event.id);
+    return true;
+  }
+
+  /** Before the answer's response is here, the connection's id is not known and nothing is foreign. */
+  #isForeign(connectionId: string | undefined): boolean {
+    return (
+      this.#connectionId !== undefined &&
+      connectionId !== undefined &&
+      connectionId !== "" &&
+      connectionId !== this.#connectionId
+    );
+  }
+
+  #move(to: CallState): void {
+    const allowed: readonly CallState[] = NEXT[this.#state];
+    if (!allowed.includes(to)) throw new Error(`a call cannot go from ${this.#state} to ${to}`);
+    this.#state = to;
+  }
+}
+
+function transferCode({ code, subCode }: MidCallEvent): string {
+  return [code, subCode].filter((part) => part !== undefined).join("/") || "unknown";
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "unknown";
+  const { statusCode, code } = Object.assign({ statusCode: undefined, code: undefined }, error);
+  return [statusCode, code].filter((part) => part !== undefined).join("/") || error.name;
+}

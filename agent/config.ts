@@ -1,0 +1,352 @@
+import { readFileSync } from "node:fs";
+
+export type LogLevel = "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
+export type MediaRateHz = 16000 | 24000;
+
+/** One environment variable that cannot be used. Secrets are named, never shown. */
+export interface ConfigFault {
+  readonly name: string;
+  readonly expected: string;
+  readonly got: string;
+}
+
+/** Every fault of an environment at once, so that a deployment is corrected in one go. */
+export class ConfigError extends Error {
+  readonly code = "AGENT_CONFIG_INVALID";
+  readonly faults: readonly ConfigFault[];
+
+  constructor(faults: readonly ConfigFault[]) {
+    const lines = faults.map(
+      ({ name, expected, got }) => `  ${name}: expected ${expected}, got ${got}`,
+    );
+    super(`the configuration has ${faults.length} fault(s):\n${lines.join("\n")}`);
+    this.name = "ConfigError";
+    this.faults = faults;
+  }
+}
+
+/** A customer as the seed file holds it (an array of these). */
+export interface CustomerSeed {
+  readonly id: string;
+  readonly name: string;
+  readonly phoneNumber: string;
+  readonly plan: string;
+  readonly balance: string;
+  readonly currency: string;
+  readonly lastInvoice: string;
+  readonly openDispute: boolean;
+}
+
+/** What the agent runs on; the table in docs/agent.md explains each variable. */
+export type Config = ReturnType<typeof readValues>;
+
+/** Reads the whole configuration. Throws {@link ConfigError} with every fault at once. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const faults: ConfigFault[] = [];
+  const config = readValues(new Variables(env, faults));
+  if (config.production) checkProduction(config, faults);
+  if (faults.length > 0) throw new ConfigError(faults);
+  return freezeDeep(config);
+}
+
+function readValues(read: Variables) {
+  return {
+    production: read.optional("NODE_ENV") === "production",
+    service: readService(read),
+    acs: readAcs(read),
+    speech: readSpeech(read),
+    model: readModel(read),
+    escalation: readEscalation(read),
+    conversation: readConversation(read),
+    media: {
+      rateHz:
+        read.oneOf("AGENT_MEDIA_RATE_HZ", ["16000", "24000"], "16000") === "24000" ? 24000 : 16000,
+      /** How much audio may be ahead of the caller's ear in the service's queue. */
+      leadMs: read.integer("AGENT_PLAYOUT_LEAD_MS", { from: 100, to: 60_000, or: 1000 }),
+      /** From sending a frame to its play-out; taken off what counts as heard. */
+      latencyMs: read.integer("AGENT_PLAYOUT_LATENCY_MS", { from: 0, to: 2000, or: 20 }),
+    } satisfies { rateHz: MediaRateHz; leadMs: number; latencyMs: number },
+    store: {
+      path: read.text("AGENT_DATABASE", ":memory:"),
+      customers: read.customers("AGENT_CUSTOMERS"),
+      retentionDays: read.integer("AGENT_RETENTION_DAYS", { from: 1, to: 3650, or: 90 }),
+    },
+    logLevel: read.oneOf(
+      "LOG_LEVEL",
+      ["fatal", "error", "warn", "info", "debug", "trace", "silent"],
+      "info",
+    ) satisfies LogLevel,
+  };
+}
+
+function readService(read: Variables) {
+  return {
+    host: read.text("AGENT_HOST", "127.0.0.1"),
+    port: read.integer("AGENT_PORT", { from: 0, to: 65_535, or: 8080 }),
+    publicUrl: read.url("AGENT_PUBLIC_URL", ["http:", "https:"]),
+    eventGridSecret: read.secret("EVENT_GRID_SECRET"),
+    drainTimeoutMs: read.integer("AGENT_DRAIN_TIMEOUT_MS", { from: 0, to: 3_600_000, or: 30_000 }),
+    maxCalls: read.integer("AGENT_MAX_CALLS", { from: 1, to: 10_000, or: 100 }),
+  };
+}
+
+function readAcs(read: Variables) {
+  return {
+    connectionString: read.connectionString("ACS_CONNECTION_STRING"),
+    allowInsecureConnection: read.flag("ACS_ALLOW_INSECURE_CONNECTION"),
+    callbackAudience: read.optional("ACS_CALLBACK_AUDIENCE"),
+    callbackIssuer: read.text(
+      "ACS_CALLBACK_ISSUER",
+      "https://acscallautomation.communication.azure.com",
+    ),
+    callbackJwksUrl:
+      read.url("ACS_CALLBACK_JWKS_URL", ["http:", "https:"]) ??
+      "https://acscallautomation.communication.azure.com/calling/keys",
+    retryDelayMs: read.integer("ACS_RETRY_DELAY_MS", { from: 0, to: 60_000, or: 300 }),
+  };
+}
+
+function readSpeech(read: Variables) {
+  const region = read.optional("SPEECH_REGION");
+  const host = read.url("SPEECH_HOST", ["http:", "https:"]);
+  if ((region === undefined) === (host === undefined)) {
+    read.fault("SPEECH_REGION or SPEECH_HOST", "exactly one of the two", host ? "both" : "neither");
+  }
+  return {
+    key: read.requiredSecret("SPEECH_KEY"),
+    region,
+    host,
+    language: read.matching(
+      "SPEECH_LANGUAGE",
+      /^[a-z]{2,3}(-[A-Za-z\d]{2,8})+$/,
+      "a locale such as en-US",
+      "en-US",
+    ),
+    voice: read.text("SPEECH_VOICE", "en-US-AvaMultilingualNeural"),
+    segmentationSilenceMs: read.integer("SPEECH_SEGMENTATION_SILENCE_MS", {
+      from: 100,
+      to: 5000,
+      or: 500,
+    }),
+    firstAudioTimeoutMs: read.integer("SPEECH_FIRST_AUDIO_TIMEOUT_MS", {
+      from: 50,
+      to: 30_000,
+      or: 2500,
+    }),
+    stopTimeoutMs: read.integer("SPEECH_STOP_TIMEOUT_MS", { from: 50, to: 30_000, or: 700 }),
+  };
+}
+
+function readModel(read: Variables) {
+  return {
+    endpoint: read.requiredUrl("AZURE_OPENAI_ENDPOINT", ["http:", "https:"]),
+    key: read.requiredSecret("AZURE_OPENAI_KEY"),
+    deployment: read.required("AZURE_OPENAI_DEPLOYMENT", "the name of a chat deployment"),
+    apiVersion: read.text("AZURE_OPENAI_API_VERSION", "2024-10-21"),
+    /** Until the first piece of an answer, and then between any two pieces. */
+    stallTimeoutMs: read.integer("AZURE_OPENAI_STALL_TIMEOUT_MS", {
+      from: 50,
+      to: 60_000,
+      or: 6000,
+    }),
+    maxRetries: read.integer("AZURE_OPENAI_MAX_RETRIES", { from: 0, to: 5, or: 1 }),
+    maxTokens: read.integer("AZURE_OPENAI_MAX_TOKENS", { from: 16, to: 4096, or: 300 }),
+  };
+}
+
+function readEscalation(read: Variables) {
+  return {
+    queueNumber: read.phoneNumber("AGENT_QUEUE_NUMBER", "required"),
+    fallbackNumber: read.phoneNumber("AGENT_FALLBACK_NUMBER", "optional"),
+    summaryHeader: read.matching(
+      "AGENT_SUMMARY_HEADER",
+      /^X-(?!MS-(?!Custom-))[\w.!%*+~-]{1,62}$/,
+      "a header name that starts with X- or X-MS-Custom-, at most 64 characters",
+      "X-AI-Summary",
+    ),
+    summaryEncoding: read.oneOf("AGENT_SUMMARY_ENCODING", ["percent", "none"], "percent"),
+    summaryLimit: read.integer("AGENT_SUMMARY_LIMIT", { from: 16, to: 1024, or: 256 }),
+    transferTimeoutMs: read.integer("AGENT_TRANSFER_TIMEOUT_MS", {
+      from: 100,
+      to: 300_000,
+      or: 45_000,
+    }),
+  };
+}
+
+function readConversation(read: Variables) {
+  return {
+    company: read.text("AGENT_COMPANY_NAME", ""),
+    /** Media socket after the answer; without it the caller would hear nothing. */
+    mediaTimeoutMs: read.integer("AGENT_MEDIA_TIMEOUT_MS", { from: 100, to: 60_000, or: 5000 }),
+    /** How long a connected media socket waits for a CallConnected that may have been lost. */
+    connectedTimeoutMs: read.integer("AGENT_CONNECTED_TIMEOUT_MS", {
+      from: 0,
+      to: 60_000,
+      or: 1500,
+    }),
+    silenceMs: read.integer("AGENT_SILENCE_MS", { from: 100, to: 120_000, or: 8000 }),
+    reprompts: read.integer("AGENT_REPROMPTS", { from: 0, to: 10, or: 2 }),
+    /** When an answer takes longer than this, the caller is told to hold on. */
+    fillerMs: read.integer("AGENT_FILLER_MS", { from: 100, to: 30_000, or: 2500 }),
+    maxCallMs: read.integer("AGENT_MAX_CALL_MS", { from: 1000, to: 86_400_000, or: 1_800_000 }),
+    maxTurns: read.integer("AGENT_MAX_TURNS", { from: 1, to: 10_000, or: 200 }),
+    maxToolRounds: read.integer("AGENT_MAX_TOOL_ROUNDS", { from: 1, to: 20, or: 4 }),
+  };
+}
+
+/** What a laboratory may do and a deployment may not. */
+function checkProduction(config: Config, faults: ConfigFault[]): void {
+  const refuse = (wrong: boolean, name: string, expected: string, got: string) => {
+    if (wrong) faults.push({ name, expected: `${expected} (NODE_ENV is production)`, got });
+  };
+  const { service, acs, store } = config;
+  refuse(store.path === ":memory:", "AGENT_DATABASE", "a file", ":memory:");
+  refuse(
+    !service.publicUrl?.startsWith("https:"),
+    "AGENT_PUBLIC_URL",
+    "an https URL",
+    service.publicUrl ?? "nothing",
+  );
+  refuse(service.eventGridSecret === undefined, "EVENT_GRID_SECRET", "a secret", "nothing");
+  refuse(acs.callbackAudience === undefined, "ACS_CALLBACK_AUDIENCE", "the resource id", "nothing");
+  refuse(acs.allowInsecureConnection, "ACS_ALLOW_INSECURE_CONNECTION", "false", "true");
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads variables one by one; a fault is noted and a harmless value stands in for it. */
+class Variables {
+  readonly #env: Environment;
+  readonly #faults: ConfigFault[];
+
+  constructor(env: Environment, faults: ConfigFault[]) {
+    this.#env = env;
+    this.#faults = faults;
+  }
+
+  fault(name: string, expected: string, got: string | undefined): void {
+    this.#faults.push({ name, expected, got: got === undefined ? "nothing" : `"${got}"` });
+  }
+
+  optional(name: string): string | undefined {
+    const value = this.#env[name]?.trim();
+    return value === "" ? undefined : value;
+  }
+
+  text(name: string, or: string): string {
+    return this.optional(name) ?? or;
+  }
+
+  required(name: string, expected: string): string {
+    const value = this.optional(name);
+    if (value === undefined) this.fault(name, expected, value);
+    return value ?? "";
+  }
+
+  secret(name: string): string | undefined {
+    const value = this.optional(name);
+    if (value !== undefined && value.length < 4) this.fault(name, "at least 4 characters", "•••");
+    return value;
+  }
+
+  requiredSecret(name: string): string {
+    return this.required(name, "a key");
+  }
+
+  flag(name: string): boolean {
+    return this.oneOf(name, ["true", "false"], "false") === "true";
+  }
+
+  oneOf<Value extends string>(name: string, allowed: readonly Value[], or: Value): Value {
+    const value = this.optional(name);
+    if (value === undefined) return or;
+    const found = allowed.find((candidate) => candidate === value);
+    if (found === undefined) this.fault(name, allowed.join(" | "), value);
+    return found ?? or;
+  }
+
+  integer(name: string, { from, to, or }: { from: number; to: number; or: number }): number {
+    const value = this.optional(name);
+    if (value === undefined) return or;
+    const parsed = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (parsed >= from && parsed <= to) return parsed;
+    this.fault(name, `a whole number from ${from} to ${to}`, value);
+    return or;
+  }
+
+  matching(name: string, pattern: RegExp, expected: string, or: string): string {
+    const value = this.optional(name) ?? or;
+    if (!pattern.test(value)) this.fault(name, expected, value);
+    return value;
+  }
+
+  phoneNumber(name: string, need: "required"): string;
+  phoneNumber(name: string, need: "optional"): string | undefined;
+  phoneNumber(name: string, need: "required" | "optional"): string | undefined {
+    const value = this.optional(name);
+    if (value === undefined && need === "optional") return undefined;
+    if (value === undefined || !/^\+[1-9]\d{6,14}$/.test(value)) {
+      this.fault(name, "an E.164 number such as +18005550150", value);
+    }
+    return value ?? "";
+  }
+
+  /** An absolute URL without its trailing slash. */
+  url(name: string, protocols: readonly string[]): string | undefined {
+    const value = this.optional(name);
+    if (value === undefined) return undefined;
+    const parsed = URL.parse(value);
+    if (parsed !== null && protocols.includes(parsed.protocol)) return value.replace(/\/+$/, "");
+    this.fault(name, `a URL with ${protocols.join(" or ")}`, value);
+    return undefined;
+  }
+
+  requiredUrl(name: string, protocols: readonly string[]): string {
+    if (this.optional(name) === undefined) {
+      this.fault(name, `a URL with ${protocols.join(" or ")}`, undefined);
+    }
+    return this.url(name, protocols) ?? "";
+  }
+
+  /** The same form the SDK accepts: `endpoint=…;accesskey=…`, in this order. */
+  connectionString(name: string): string {
+    const value = this.optional(name);
+    if (value === undefined || !/^endpoint=https?:\/\/[^;]+;accesskey=.+$/i.test(value)) {
+      const got = value === undefined ? undefined : value.replace(/(accesskey=).*/i, "$1•••");
+      this.fault(name, "endpoint=https://…;accesskey=…", got);
+    }
+    return value ?? "";
+  }
+
+  customers(name: string): readonly CustomerSeed[] {
+    const path = this.optional(name);
+    if (path === undefined) return [];
+    try {
+      const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
+      if (Array.isArray(parsed) && parsed.every(isCustomer)) return parsed;
+      this.fault(name, "a JSON array of customers with id, name, phoneNumber, plan, …", path);
+    } catch (error) {
+      this.fault(name, "a readable JSON file", `${path}: ${(error as Error).message}`);
+    }
+    return [];
+  }
+}
+
+const CUSTOMER_FIELDS = ["id", "name", "phoneNumber", "plan", "balance", "currency", "lastInvoice"];
+
+function isCustomer(value: unknown): value is CustomerSeed {
+  if (typeof value !== "object" || value === null) return false;
+  const fields = Object.entries(value);
+  const has = (name: string, type: string) =>
+    fields.some(([key, field]) => key === name && typeof field === type);
+  return CUSTOMER_FIELDS.every((name) => has(name, "string")) && has("openDispute", "boolean");
+}
+
+function freezeDeep<Value>(value: Value): Value {
+  if (typeof value === "object" && value !== null) {
+    for (const entry of Object.values(value)) freezeDeep(entry);
+    Object.freeze(value);
+  }
+  return value;
+}

@@ -1,0 +1,364 @@
+import { type Answer, answer } from "./answer.ts";
+import type { TransferResult } from "./call.ts";
+import type { Config } from "./config.ts";
+import type { EscalationRequest } from "./escalation.ts";
+import type { Model, ToolCall } from "./llm.ts";
+import type { MediaStream } from "./media-stream.ts";
+import { PHRASES, REPROMPTS } from "./phrases.ts";
+import { Speaker } from "./speaker.ts";
+import type { CallOutcome } from "./store.ts";
+import { type EarListener, SpeechFailure } from "./stt.ts";
+import { describeError, type Logger } from "./telemetry.ts";
+import type { Toolbox } from "./tools.ts";
+import type { ToolResult, Transcript } from "./transcript.ts";
+import type { Voice } from "./tts.ts";
+
+export interface ConversationEnd {
+  readonly outcome: CallOutcome;
+  readonly detail?: string;
+  readonly summary?: string;
+}
+
+export interface ConversationOptions {
+  readonly config: Config["conversation"];
+  readonly greeting: string;
+  readonly media: MediaStream;
+  readonly voice: Voice;
+  readonly model: Model;
+  readonly toolbox: Toolbox;
+  readonly transcript: Transcript;
+  /** Hands the caller over; see escalation.ts. `say` speaks without being interrupted. */
+  readonly escalate: (
+    request: EscalationRequest,
+    say: (text: string) => Promise<void>,
+  ) => Promise<TransferResult>;
+  readonly logger: Logger;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Aborted when the call has ended. */
+  readonly signal: AbortSignal;
+}
+
+/** What the agent is doing that the caller may interrupt. */
+interface Activity extends Disposable {
+  readonly signal: AbortSignal;
+  speaker: Speaker | undefined;
+}
+
+type Heard = "words" | "nothing clear" | "silence" | "deaf" | "too long";
+
+/** After an onset that came to nothing the caller, who fell silent to be heard, is asked again. */
+const UNCLEAR_MS = 2000;
+
+/**
+ * The turn loop of one call: hear, think, speak. The caller's first sound interrupts what is being
+ * spoken; from then on the history holds the words heard so far and nothing else of that reply.
+ */
+export class Conversation {
+  readonly #options: ConversationOptions;
+  readonly #phrases: string[] = [];
+  #activity: Activity | undefined;
+  #abort: (() => void) | undefined;
+  #wake: (() => void) | undefined;
+  #lastSoundAt = 0;
+  #hearing = false;
+  #interrupted = false;
+  #deaf = false;
+  #tooLong = false;
+
+  constructor(options: ConversationOptions) {
+    this.#options = options;
+  }
+
+  /** Where recognition reports. May be called before {@link run}. */
+  readonly listener: EarListener = {
+    onOnset: () => {
+      this.#sound(true);
+      if (this.#activity?.speaker?.started) this.#interrupt();
+    },
+    onHypothesis: () => {
+      this.#sound(true);
+      this.#interrupt();
+    },
+    onPhrase: (text) => {
+      this.#sound(false);
+      this.#phrases.push(text);
+      this.#interrupt();
+    },
+    onNothing: () => {
+      this.#hearing = false;
+      this.#wake?.();
+    },
+    onFailure: () => {
+      this.#deaf = true;
+      this.#interrupt();
+    },
+  };
+
+  /** Runs until the call is to end; the caller of this hangs up. Never rejects. */
+  async run(): Promise<ConversationEnd> {
+    const { config, signal, logger } = this.#options;
+    const timer = setTimeout(() => this.#expire(), config.maxCallMs);
+    const wake = () => this.#wake?.();
+    signal.addEventListener("abort", wake, { once: true });
+    try {
+      return await this.#converse();
+    } catch (error) {
+      if (signal.aborted) return { outcome: "caller-left" };
+      logger.error({ err: describeError(error) }, "conversation broke");
+      return await this.#giveUp(error instanceof SpeechFailure ? "synthesis" : "internal");
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", wake);
+    }
+  }
+
+  async #converse(): Promise<ConversationEnd> {
+    const { signal, greeting, config } = this.#options;
+    await this.#tell(greeting);
+    let silences = 0;
+    for (let turn = 0; turn < config.maxTurns && !signal.aborted; turn += 1) {
+      const heard = await this.#listen();
+      silences = heard === "silence" ? silences + 1 : 0;
+      const end = await this.#react(heard, silences);
+      if (end !== undefined) return end;
+    }
+    return signal.aborted ? { outcome: "caller-left" } : this.#timeIsUp();
+  }
+
+  async #react(heard: Heard, silences: number): Promise<ConversationEnd | undefined> {
+    switch (heard) {
+      case "words":
+        return this.#respond();
+      case "nothing clear":
+        return this.#tell(PHRASES.pardon);
+      case "silence":
+        return this.#prompt(silences);
+      case "deaf":
+        await this.#announce(PHRASES.cannotHear);
+        return this.#giveUp("recognition");
+      default:
+        return this.#timeIsUp();
+    }
+  }
+
+  /** Reprompts, then says goodbye. */
+  async #prompt(silences: number): Promise<ConversationEnd | undefined> {
+    if (silences <= this.#options.config.reprompts) {
+      return this.#tell(REPROMPTS[silences - 1] ?? REPROMPTS.at(-1) ?? PHRASES.pardon);
+    }
+    await this.#announce(PHRASES.silenceGoodbye);
+    return { outcome: "silent" };
+  }
+
+  async #timeIsUp(): Promise<ConversationEnd> {
+    await this.#announce(`${PHRASES.tooLong} ${PHRASES.callAgain}`);
+    return { outcome: "too-long" };
+  }
+
+  /** Answers what was heard; several rounds when the model uses tools. */
+  async #respond(): Promise<ConversationEnd | undefined> {
+    using activity = this.#begin();
+    for (let round = 0; round < this.#options.config.maxToolRounds; round += 1) {
+      const reply = await this.#answer(activity);
+      if (reply.interrupted || reply.failure !== undefined || reply.calls.length === 0) {
+        this.#options.transcript.agentSaid(reply.heard, { interrupted: reply.interrupted });
+        return reply.failure && !reply.interrupted
+          ? this.#recover(reply, reply.failure.code)
+          : undefined;
+      }
+      const end = await this.#useTools(reply, activity);
+      if (end !== "continue") return end;
+    }
+    this.#options.logger.warn({}, "model used tools without end");
+    return this.#giveUp("tools");
+  }
+
+  #answer(activity: Activity): Promise<Answer> {
+    const { model, voice, media, transcript, config } = this.#options;
+    return answer({
+      model,
+      voice,
+      media,
+      messages: transcript.messages,
+      fillerMs: config.fillerMs,
+      signal: activity.signal,
+      onSpeaker: (speaker) => {
+        activity.speaker = speaker;
+      },
+    });
+  }
+
+  /** The model's failure as the caller hears of it: asked again, declined, or a human. */
+  async #recover(reply: Answer, code: string): Promise<ConversationEnd | undefined> {
+    this.#options.logger.warn({ code, heard: reply.heard !== "" }, "model failed");
+    if (code === "filtered") return this.#tell(PHRASES.notAllowed);
+    if (reply.heard !== "") return this.#tell(PHRASES.lostThread);
+    await this.#announce(PHRASES.trouble);
+    return this.#giveUp(`model ${code}`);
+  }
+
+  async #useTools(
+    { calls, heard }: Answer,
+    activity: Activity,
+  ): Promise<ConversationEnd | "continue" | undefined> {
+    const { toolbox, transcript, logger } = this.#options;
+    const results: ToolResult[] = [];
+    let ending:
+      | { call: ToolCall; outcome: Exclude<ReturnType<Toolbox["use"]>, { type: "result" }> }
+      | undefined;
+    for (const call of calls) {
+      const outcome = toolbox.use(call);
+      logger.info({ tool: call.name.slice(0, 64), outcome: outcome.type }, "tool used");
+      if (outcome.type === "result") results.push({ call, result: outcome.result });
+      else if (ending === undefined) ending = { call, outcome };
+      else results.push({ call, result: "not done: another action ends this turn" });
+    }
+    if (ending === undefined) {
+      transcript.toolsUsed(heard, results);
+      return activity.signal.aborted ? undefined : "continue";
+    }
+    activity[Symbol.dispose]();
+    if (ending.outcome.type === "end") {
+      transcript.toolsUsed(heard, [...results, { call: ending.call, result: "done" }]);
+      if (heard === "") await this.#announce(PHRASES.goodbye);
+      return { outcome: "completed" };
+    }
+    const { summary, reason } = ending.outcome;
+    const transfer = await this.#handOver({ summary, reason, announced: heard !== "" });
+    const result = transfer.accepted ? "transferred" : `the transfer failed: ${transfer.code}`;
+    transcript.toolsUsed(heard, [...results, { call: ending.call, result }]);
+    return transfer.accepted
+      ? { outcome: "escalated", summary: this.#summaryOr(summary) }
+      : this.#stay();
+  }
+
+  /** After a refused transfer the caller is told, and the conversation goes on. */
+  async #stay(): Promise<undefined> {
+    if (!this.#options.signal.aborted) await this.#tell(PHRASES.transferFailed);
+    return undefined;
+  }
+
+  #handOver(request: EscalationRequest): Promise<TransferResult> {
+    const summary = this.#summaryOr(request.summary);
+    return this.#options.escalate({ ...request, summary }, (text) => this.#announce(text));
+  }
+
+  /** A technical dead end: a human, or at least a goodbye. Speech itself may be what failed. */
+  async #giveUp(detail: string): Promise<ConversationEnd> {
+    const { signal, logger } = this.#options;
+    const quietly = async (text: string) => {
+      await this.#announce(text).catch((error: unknown) => {
+        logger.warn({ err: describeError(error) }, "announcement was not spoken");
+      });
+    };
+    const summary = this.#summaryOr("");
+    const request = { summary, reason: "technical", announced: false };
+    const transfer = await this.#options.escalate(request, quietly);
+    if (transfer.accepted) return { outcome: "escalated", detail, summary };
+    if (signal.aborted) return { outcome: "caller-left" };
+    await quietly(PHRASES.callAgain);
+    return { outcome: "failed", detail };
+  }
+
+  #summaryOr(summary: string): string {
+    if (summary !== "") return summary;
+    const { lastCallerText } = this.#options.transcript;
+    return lastCallerText === ""
+      ? "The caller has not said what it is about."
+      : `Caller said: ${lastCallerText}`;
+  }
+
+  /** Speaks a sentence the caller may interrupt. */
+  async #tell(text: string): Promise<undefined> {
+    using activity = this.#begin();
+    await this.#speak(text, activity.signal, (speaker) => {
+      activity.speaker = speaker;
+    });
+    return undefined;
+  }
+
+  /** Speaks a sentence to its end. */
+  async #announce(text: string): Promise<void> {
+    await this.#speak(text, this.#options.signal, () => {});
+  }
+
+  async #speak(
+    text: string,
+    signal: AbortSignal,
+    onSpeaker: (speaker: Speaker) => void,
+  ): Promise<void> {
+    const { voice, media, transcript } = this.#options;
+    const speaker = new Speaker({ voice, media }, signal);
+    onSpeaker(speaker);
+    speaker.say(text);
+    await speaker.finished();
+    transcript.agentSaid(speaker.heard(), { interrupted: signal.aborted });
+  }
+
+  #begin(): Activity {
+    const controller = new AbortController();
+    const activity: Activity = {
+      signal: AbortSignal.any([controller.signal, this.#options.signal]),
+      speaker: undefined,
+      [Symbol.dispose]: () => {
+        if (this.#activity === activity) this.#activity = undefined;
+        this.#abort = undefined;
+      },
+    };
+    this.#activity = activity;
+    this.#abort = () => controller.abort();
+    this.#interrupted = false;
+    return activity;
+  }
+
+  #interrupt(): void {
+    if (this.#activity !== undefined) this.#interrupted = true;
+    this.#abort?.();
+    this.#wake?.();
+  }
+
+  #sound(hearing: boolean): void {
+    this.#lastSoundAt = this.#options.now();
+    this.#hearing = hearing;
+    this.#wake?.();
+  }
+
+  #expire(): void {
+    this.#tooLong = true;
+    this.#interrupt();
+  }
+
+  /** Waits for the caller. Words are taken into the transcript. */
+  async #listen(): Promise<Heard> {
+    const { now, signal, transcript } = this.#options;
+    const since = now();
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#tooLong) return "too long";
+      if (this.#deaf) return "deaf";
+      if (this.#phrases.length > 0) {
+        transcript.callerSaid(this.#phrases.splice(0).join(" "));
+        return "words";
+      }
+      const unclear = this.#interrupted && !this.#hearing;
+      const remainingMs = this.#deadline(since, unclear) - now();
+      if (remainingMs <= 0) return unclear ? "nothing clear" : "silence";
+      await this.#sleep(remainingMs);
+    }
+  }
+
+  #deadline(since: number, unclear: boolean): number {
+    const limitMs = unclear ? UNCLEAR_MS : this.#options.config.silenceMs;
+    return Math.max(since, this.#lastSoundAt) + limitMs;
+  }
+
+  async #sleep(delayMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, delayMs);
+    this.#wake = resolve;
+    await promise;
+    this.#wake = undefined;
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,191 @@
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { WebSocketServer } from "ws";
+import { createDoorkeeper, type Doorkeeper } from "./callback-auth.ts";
+import { Calls } from "./calls.ts";
+import type { Config } from "./config.ts";
+import { openModel } from "./llm.ts";
+import { Store } from "./store.ts";
+import { createLogger, type Logger } from "./telemetry.ts";
+import { answerRequest } from "./webhooks.ts";
+
+/** A running agent. Disposing it hangs up what is left. */
+export interface Agent extends AsyncDisposable {
+  /** Where it listens. */
+  readonly url: string;
+  /** What an Event Grid subscription is pointed at, secret included. */
+  readonly webhookUrl: string;
+  readonly activeCalls: number;
+  /** Customers, calls and transcripts. */
+  readonly store: Store;
+  /** Takes no new calls, waits for the running ones, hangs up what is left. */
+  drain(options?: { timeoutMs?: number }): Promise<void>;
+}
+
+export interface AgentOptions {
+  readonly logger?: Logger;
+  readonly ids?: () => string;
+  readonly tokens?: () => string;
+  readonly date?: () => Date;
+  /** Monotonic milliseconds. */
+  readonly now?: () => number;
+}
+
+/** One media message is well below this: 20 ms of 24 kHz audio is 1.3 kB of JSON. */
+const MEDIA_MESSAGE_LIMIT_BYTES = 262_144;
+
+/** Starts the service. Rejects when the address cannot be bound or the database not opened. */
+export async function startAgent(config: Config, options: AgentOptions = {}): Promise<Agent> {
+  const { date = () => new Date() } = options;
+  const logger = options.logger ?? createLogger(config);
+  const store = Store.open(config.store.path, config.store.customers);
+  const interrupted = store.closeInterrupted(date());
+  const expired = store.deleteCallsBefore(daysBefore(date(), config.store.retentionDays));
+  if (interrupted + expired > 0) logger.info({ interrupted, expired }, "old calls closed");
+  let url = "";
+  const calls = new Calls({
+    ...options,
+    config,
+    store,
+    model: openModel(config.model),
+    logger,
+    publicUrl: () => config.service.publicUrl ?? url,
+  });
+  const doorkeeper = createDoorkeeper(config.acs, config.service.eventGridSecret);
+  const server = openServer({ calls, doorkeeper, logger, checkReady: () => store.check() });
+  try {
+    url = await listen(server, config.service);
+  } catch (error) {
+    store[Symbol.dispose]();
+    throw error;
+  }
+  logger.info({ url }, "agent is listening");
+  return agentOf({ config, calls, server, store, url });
+}
+
+interface Running {
+  readonly config: Config;
+  readonly calls: Calls;
+  readonly server: Server;
+  readonly store: Store;
+  readonly url: string;
+}
+
+function agentOf({ config, calls, server, store, url }: Running): Agent {
+  const { publicUrl, eventGridSecret, drainTimeoutMs } = config.service;
+  const query = eventGridSecret === undefined ? "" : `?code=${encodeURIComponent(eventGridSecret)}`;
+  let closing: Promise<void> | undefined;
+  return {
+    url,
+    webhookUrl: `${publicUrl ?? url}/events${query}`,
+    store,
+    get activeCalls() {
+      return calls.size;
+    },
+    drain: ({ timeoutMs = drainTimeoutMs } = {}) => calls.drain({ timeoutMs }),
+    [Symbol.asyncDispose]: () => (closing ??= close({ calls, server, store })),
+  };
+}
+
+async function close({
+  calls,
+  server,
+  store,
+}: Pick<Running, "calls" | "server" | "store">): Promise<void> {
+  await calls[Symbol.asyncDispose]();
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+  store[Symbol.dispose]();
+}
+
+type ServerOptions = Parameters<typeof answerRequest>[2];
+
+function openServer(options: ServerOptions): Server {
+  const server = createServer({
+    requestTimeout: 30_000,
+    headersTimeout: 10_000,
+    maxHeaderSize: 32_768,
+  });
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MEDIA_MESSAGE_LIMIT_BYTES,
+    perMessageDeflate: false,
+  });
+  server.on("request", (request, response) => void answerRequest(request, response, options));
+  server.on(
+    "upgrade",
+    (request, socket, head) => void admitMedia({ request, socket, head, sockets }, options),
+  );
+  return server;
+}
+
+interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly sockets: WebSocketServer;
+}
+
+/**
+ * The token in the URL names the call, once: while its socket lives, and after the call, a second
+ * one is refused. Where callbacks are verified, the upgrade's bearer token is too.
+ */
+async function admitMedia(upgrade: Upgrade, options: ServerOptions): Promise<void> {
+  const { request, socket, head, sockets } = upgrade;
+  socket.on("error", () => socket.destroy());
+  const status = await mediaStatus(request, options);
+  if (typeof status === "number") return refuse(socket, status);
+  const connectionId = request.headers["x-ms-call-connection-id"];
+  sockets.handleUpgrade(request, socket, head, (accepted) => {
+    const id = typeof connectionId === "string" ? connectionId : undefined;
+    accepted.on("error", () => accepted.terminate());
+    if (!options.calls.attachMedia(status, accepted, id)) accepted.close(1008);
+  });
+}
+
+async function mediaStatus(
+  request: IncomingMessage,
+  { calls, doorkeeper, logger }: ServerOptions & { doorkeeper: Doorkeeper },
+) {
+  const token = /^\/media\/([\w-]{20,128})$/.exec(
+    URL.parse(request.url ?? "", "http://agent")?.pathname ?? "",
+  )?.[1];
+  if (token === undefined) return 404;
+  const verdict = await doorkeeper.callAutomation(request.headers.authorization);
+  if (!verdict.allowed) {
+    logger.warn({ sender: "media socket", why: verdict.why }, "sender was turned away");
+    return 401;
+  }
+  return calls.byMediaToken(token) ?? 403;
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+};
+
+function refuse(socket: Duplex, status: number): void {
+  socket.end(
+    `HTTP/1.1 ${status} ${REASONS[status] ?? "Refused"}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+  );
+}
+
+function listen(server: Server, { host, port }: Config["service"]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => {
+      server.off("error", reject);
+      const address = server.address() as AddressInfo;
+      const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
+      resolve(`http://${name}:${address.port}`);
+    });
+  });
+}
+
+function daysBefore(date: Date, days: number): Date {
+  return new Date(date.getTime() - days * 86_400_000);
+}

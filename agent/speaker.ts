@@ -1,0 +1,148 @@
+import type { MediaStream } from "./media-stream.ts";
+import type { SpokenWord, Voice } from "./tts.ts";
+
+/** One sentence on the stream's time line. */
+interface Utterance {
+  readonly text: string;
+  readonly startMs: number;
+  endMs: number;
+  complete: boolean;
+  readonly words: SpokenWord[];
+  /** Spoken, but no part of the reply: "One moment, please." */
+  readonly aside: boolean;
+}
+
+export interface SpeakerOptions {
+  readonly voice: Voice;
+  readonly media: MediaStream;
+}
+
+/**
+ * Speaks the sentences of one reply and knows which words of it the caller has heard. A reply is
+ * aborted by its signal: synthesis ends, the service's queue is emptied, and `heard` stays at what
+ * had been audible by then.
+ */
+export class Speaker {
+  readonly #voice: Voice;
+  readonly #media: MediaStream;
+  readonly #signal: AbortSignal;
+  readonly #utterances: Utterance[] = [];
+  #work: Promise<void> = Promise.resolve();
+  #failure: unknown;
+  #heardMs: number | undefined;
+  #replying = false;
+
+  constructor({ voice, media }: SpeakerOptions, signal: AbortSignal) {
+    this.#voice = voice;
+    this.#media = media;
+    this.#signal = signal;
+    const stop = () => {
+      this.#heardMs ??= media.stop();
+    };
+    if (signal.aborted) this.#heardMs = media.playedMs;
+    else signal.addEventListener("abort", stop, { once: true });
+  }
+
+  /** Whether anything of this reply has been handed to the caller's side. */
+  get started(): boolean {
+    return this.#utterances.some(({ startMs, endMs }) => endMs > startMs);
+  }
+
+  /** Whether no sentence of the reply has been queued yet; asides do not count. */
+  get idle(): boolean {
+    return !this.#replying;
+  }
+
+  /** Queues a sentence behind those before it. Failures surface in {@link finished}. */
+  say(sentence: string): void {
+    this.#replying = true;
+    this.#enqueue(sentence, false);
+  }
+
+  /** Like {@link say}, for words that bridge a wait and are no part of the reply. */
+  aside(sentence: string): void {
+    this.#enqueue(sentence, true);
+  }
+
+  /** Resolves when the last word has been heard, or the reply was aborted. Throws a failure of speech. */
+  async finished(): Promise<void> {
+    await this.#work;
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      await this.#media.drained(this.#signal);
+    } catch (error) {
+      if (!this.#signal.aborted) throw error;
+    }
+  }
+
+  /** The words that reached the caller's ear, as one text. Whole sentences where possible. */
+  heard(): string {
+    const playedMs = this.#heardMs ?? this.#media.playedMs;
+    return this.#utterances
+      .filter(({ aside }) => !aside)
+      .map((utterance) => heardOf(utterance, playedMs))
+      .filter((text) => text !== "")
+      .join(" ");
+  }
+
+  #enqueue(text: string, aside: boolean): void {
+    this.#work = this.#work
+      .then(() => this.#speak(text, aside))
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      });
+  }
+
+  /** A refused or broken synthesis is tried once more, on a new connection. */
+  async #speak(text: string, aside: boolean): Promise<void> {
+    if (this.#signal.aborted || this.#failure !== undefined) return;
+    try {
+      await this.#synthesise(text, aside);
+    } catch {
+      if (!this.#signal.aborted) await this.#synthesise(text, aside);
+    }
+  }
+
+  async #synthesise(text: string, aside: boolean): Promise<void> {
+    const startMs = this.#media.writtenMs;
+    const utterance = { text, startMs, endMs: startMs, complete: false, words: [], aside };
+    this.#utterances.push(utterance);
+    await this.#stream(utterance);
+  }
+
+  async #stream(utterance: Utterance): Promise<void> {
+    for await (const piece of this.#voice.speak(utterance.text, { signal: this.#signal })) {
+      if (this.#signal.aborted) return;
+      if (piece.type === "word") {
+        utterance.words.push(piece.word);
+      } else {
+        this.#media.write(piece.samples);
+        utterance.endMs = this.#media.writtenMs;
+      }
+    }
+    utterance.complete = !this.#signal.aborted;
+  }
+}
+
+/**
+ * A word counts as heard when its second half had begun: at most one word beyond the last audible
+ * one, and never one that was not played.
+ */
+function heardOf(utterance: Utterance, playedMs: number): string {
+  const { text, startMs, endMs, complete, words } = utterance;
+  if (complete && playedMs >= endMs) return text;
+  const audibleMs = playedMs - startMs;
+  if (audibleMs <= 0) return "";
+  if (words.length === 0) return byProportion(text, audibleMs / (endMs - startMs));
+  const heard = words.filter((word) => (word.startMs + word.endMs) / 2 <= audibleMs);
+  const last = heard.at(-1);
+  if (last === undefined) return "";
+  if (last.textOffset >= 0) return text.slice(0, last.textOffset + last.text.length);
+  return heard.map((word) => word.text).join(" ");
+}
+
+/** Without word times: as many whole words as the share of the audio that was heard. */
+function byProportion(text: string, share: number): string {
+  const cut = text.slice(0, Math.floor(text.length * Math.min(1, share)));
+  return cut.length === text.length ? text : cut.slice(0, Math.max(0, cut.lastIndexOf(" ")));
+}
