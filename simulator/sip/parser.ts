@@ -26,7 +26,7 @@ export function parseMessage(bytes: Buffer, limits: ParseLimits = DEFAULT_LIMITS
   if (bodyStart > limits.headerBytes) {
     throw new SipError("SIP_LIMIT", `headers of ${bodyStart} bytes; limit ${limits.headerBytes}`);
   }
-  const text = bytes.latin1Slice(0, bodyStart);
+  const text = bytes.toString("latin1", 0, bodyStart);
   const lineEnd = text.indexOf("\n");
   const startLine = text.slice(0, text.charCodeAt(lineEnd - 1) === CR ? lineEnd - 1 : lineEnd);
   const { index, defect } = indexFields(text, lineEnd + 1);

@@ -1,10 +1,16 @@
-import type { SecureContextOptions, TlsOptions } from "node:tls";
+import { randomBytes } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { PartyTrace } from "../trace.ts";
-import type { Address, Endpoint, SipConnection, TransportName } from "./connection.ts";
-import type { Limits } from "./limits.ts";
+import { ClientSide } from "./client-side.ts";
+import { flowOf } from "./client-transaction.ts";
+import type { Endpoint, SipConnection, TransportName } from "./connection.ts";
+import { SipError } from "./error.ts";
+import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import type { ListenOptions } from "./listener.ts";
 import type { SipRequest, SipResponse } from "./message.ts";
-import type { Timers } from "./timers.ts";
+import type { Resolve } from "./routing.ts";
+import { ServerSide } from "./server-side.ts";
+import { DEFAULT_TIMERS, type Timers } from "./timers.ts";
 import type {
   ClientTransaction,
   Flow,
@@ -12,31 +18,7 @@ import type {
   SendOptions,
   ServerTransaction,
 } from "./transaction.ts";
-
-export interface ListenOptions {
-  transport: TransportName;
-  /** IP address to bind; also what the Via of requests sent from here says. */
-  host: string;
-  /** 0: any free port. */
-  port: number;
-  /** What Via says instead of the address: a public name or address. */
-  advertise?: { host: string; port?: number };
-  /** tls, wss: options of the server side (`key`, `cert`, `ca`, `requestCert`, `ciphers`…). */
-  tls?: TlsOptions;
-  /** tls, wss: options when we dial. `localAddress` binds the connection. */
-  clientTls?: SecureContextOptions & {
-    localAddress?: string;
-    rejectUnauthorized?: boolean;
-    servername?: string;
-  };
-}
-
-/** Asks the name table. Undefined means unknown: the request fails with SIP_UNRESOLVED. */
-export type Resolve = (
-  host: string,
-  port: number | undefined,
-  transport: TransportName,
-) => Address | undefined | Promise<Address | undefined>;
+import { Wire } from "./wire.ts";
 
 export interface SipStackOptions {
   clock: Clock;
@@ -61,6 +43,8 @@ export interface SipStackOptions {
   rejectMerged?: boolean;
   /** UDP requests larger than this go over TCP if the target accepts it; 0 = never. Default 1300. */
   congestionBytes?: number;
+  /** Fill `rport` in the top Via only when asked to (RFC 3581), or in every request. */
+  rport?: "asked" | "always";
   /** Unique strings for branches, tags, Call-IDs. Default: random. */
   ids?: () => string;
 }
@@ -83,4 +67,77 @@ export interface SipStack extends AsyncDisposable {
   send(message: SipRequest | SipResponse, options?: SendOptions): Promise<Flow>;
   /** Opens (or finds) a connection without sending. */
   connect(target: Endpoint, options?: { localAddress?: string }): Promise<SipConnection>;
+}
+
+/** Opens the ports and starts to serve. Rejects when a port cannot be had. */
+export async function startSipStack(options: SipStackOptions): Promise<SipStack> {
+  const { clock, trace, listen, resolve, onResponse } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const timers = { ...DEFAULT_TIMERS, ...options.timers };
+  const ids = options.ids ?? randomId;
+  const wire: Wire = new Wire({
+    clock,
+    trace,
+    listen,
+    limits,
+    resolve,
+    onConnection: (connection) => options.onConnection?.(connection),
+    onRequest: (request, connection) => guard(() => servers.receive(request, connection)),
+    onResponse: (response, connection) =>
+      guard(() => {
+        if (!clients.receive(response)) onResponse?.(response, flowOf(connection));
+      }),
+  });
+  const guard = (receive: () => void) => {
+    try {
+      receive();
+    } catch (error) {
+      wire.fault(error, "a message was dropped");
+    }
+  };
+  const { congestionBytes = 1300, trying = "immediate", cancelled = "automatic" } = options;
+  const clients = new ClientSide({ wire, clock, timers, ids, congestionBytes });
+  const servers = new ServerSide({
+    wire,
+    clock,
+    timers,
+    ids,
+    limitTransactions: limits.serverTransactions,
+    trying,
+    cancelled,
+    rejectMerged: options.rejectMerged ?? true,
+    rport: options.rport ?? "asked",
+    onRequest: options.onRequest,
+    onAck: options.onAck,
+  });
+  await wire.transport.open();
+  return stackOf(wire, clients, servers);
+}
+
+function stackOf(wire: Wire, clients: ClientSide, servers: ServerSide): SipStack {
+  const { transport } = wire;
+  return {
+    listeners: transport.listeners.map(({ open: { transport: name, local } }) => ({
+      transport: name,
+      ...local,
+    })),
+    get connections() {
+      return transport.connections;
+    },
+    get transactions() {
+      return { client: clients.size, server: servers.size };
+    },
+    request: (message, options) => clients.request(message, options),
+    send: async (message, options) => (await clients.send(message, options)).flow,
+    connect: (target, options) => wire.flow(target, options),
+    async [Symbol.asyncDispose]() {
+      clients.abort(new SipError("SIP_ABORTED", "the SIP stack is closed"));
+      servers.abort();
+      await wire[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function randomId(): string {
+  return randomBytes(12).toString("hex");
 }

@@ -1,4 +1,4 @@
-import type { Address, SipConnection } from "./connection.ts";
+import type { Address, Endpoint, SipConnection } from "./connection.ts";
 import type { SipError } from "./error.ts";
 import type { HeaderInput, SipRequest, SipResponse } from "./message.ts";
 
@@ -109,11 +109,15 @@ export interface RespondOptions {
 
 export interface SendOptions {
   /** Next hop; default: the top Route or the Request-URI through `resolve`. */
-  target?: import("./connection.ts").Endpoint;
+  target?: Endpoint;
+  /** URI to take the next hop from, instead of Route or Request-URI (strict routes). */
+  nextHop?: string;
   /** Send on this flow. A closed one is re-opened towards `target` if that is given. */
   connection?: SipConnection;
   /** Bind new connections (and choose the UDP socket) to this local address. */
   localAddress?: string;
+  /** What our Via says (default: the listener's address). */
+  sentBy?: { host: string; port?: number };
 }
 
 export interface RequestOptions extends SendOptions {

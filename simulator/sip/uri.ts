@@ -166,8 +166,12 @@ function sameParameters(a: Parameters, b: Parameters): boolean {
 }
 
 function sameHeaders(a = "", b = ""): boolean {
-  const sorted = (text: string) => text.split("&").map(unescaped).toSorted().join("&");
-  return sorted(a) === sorted(b);
+  return sortedHeaders(a) === sortedHeaders(b);
+}
+
+function sortedHeaders(text: string): string {
+  const parts = text.split("&").map((part) => unescaped(part) ?? "");
+  return parts.toSorted((a, b) => (a < b ? -1 : 1)).join("&");
 }
 
 function folded(value: string | null): string | undefined {

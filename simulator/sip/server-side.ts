@@ -1,0 +1,163 @@
+import type { Clock } from "../clock.ts";
+import { flowOf } from "./client-transaction.ts";
+import { type SipRequest, SipResponse } from "./message.ts";
+import { serverKey, stampVia } from "./routing.ts";
+import { ServerMachine } from "./server-transaction.ts";
+import type { WireConnection } from "./stream-connection.ts";
+import type { Timers } from "./timers.ts";
+import type { Flow, ServerTransaction } from "./transaction.ts";
+import { type Refusal, refusalFor } from "./validation.ts";
+import type { Wire } from "./wire.ts";
+
+export interface ServerSideSetup {
+  wire: Wire;
+  clock: Clock;
+  timers: Timers;
+  ids: () => string;
+  limitTransactions: number;
+  trying: "immediate" | "delayed" | "manual";
+  cancelled: "automatic" | "manual";
+  rejectMerged: boolean;
+  rport: "asked" | "always";
+  onRequest: (transaction: ServerTransaction) => void;
+  onAck: ((ack: SipRequest, flow: Flow) => void) | undefined;
+}
+
+/** How long the stack waits for a response of the application before a delayed 100 (§17.2.1). */
+const TRYING_DELAY_MS = 200;
+
+/** Requests that come in, and the transactions that answer them. */
+export class ServerSide {
+  readonly #setup: ServerSideSetup;
+  readonly #transactions = new Map<string, ServerMachine>();
+  /** 2xx of ours whose ACK comes in a transaction of its own. */
+  readonly #successes = new Map<string, ServerMachine>();
+  /** Requests by what a merged copy of them has in common (RFC 3261 §8.2.2.2). */
+  readonly #merged = new Map<string, ServerMachine>();
+
+  constructor(setup: ServerSideSetup) {
+    this.#setup = setup;
+  }
+
+  get size(): number {
+    return this.#transactions.size;
+  }
+
+  /** Throws SipError when the request cannot even be refused. */
+  receive(request: SipRequest, connection: WireConnection): void {
+    stampVia(request, connection.remote, this.#setup.rport);
+    const known = this.#transactions.get(serverKey(request));
+    if (request.method === "ACK") this.#receiveAck(request, connection, known);
+    else if (known !== undefined) known.receiveRepeated();
+    else if (this.#transactions.size >= this.#setup.limitTransactions)
+      this.#shed(request, connection);
+    else this.#receiveNew(request, connection);
+  }
+
+  abort(): void {
+    for (const transaction of this.#transactions.values()) transaction.abort();
+  }
+
+  #receiveAck(ack: SipRequest, connection: WireConnection, known: ServerMachine | undefined): void {
+    const transaction = known ?? this.#successes.get(successKey(ack, ack.toTag));
+    if (transaction === undefined) this.#setup.onAck?.(ack, flowOf(connection));
+    else transaction.receiveAck(ack);
+  }
+
+  #receiveNew(request: SipRequest, connection: WireConnection): void {
+    const refusal = refusalFor(request) ?? this.#refusalOfMerged(request);
+    const transaction = this.#create(request, connection);
+    if (refusal !== undefined) refuse(transaction, refusal);
+    else if (request.method === "CANCEL") this.#cancel(transaction);
+    else this.#offer(transaction);
+  }
+
+  #create(request: SipRequest, connection: WireConnection): ServerMachine {
+    const { wire, clock, timers, ids } = this.#setup;
+    const key = serverKey(request);
+    const mergedKey = keyOfMerged(request);
+    const successKeys: string[] = [];
+    const { via } = request;
+    const transaction = new ServerMachine({
+      id: ids(),
+      request,
+      connection,
+      clock,
+      timers,
+      toTag: ids(),
+      write: (bytes, { connection: back }, done) => wire.respond(back, via, bytes, done),
+      onSuccess: (response) => {
+        const successKeyMade = successKey(request, response.toTag);
+        this.#successes.set(successKeyMade, transaction);
+        successKeys.push(successKeyMade);
+      },
+      onTerminated: () => {
+        this.#transactions.delete(key);
+        if (this.#merged.get(mergedKey) === transaction) this.#merged.delete(mergedKey);
+        for (const made of successKeys) this.#successes.delete(made);
+      },
+    });
+    this.#transactions.set(key, transaction);
+    if (!this.#merged.has(mergedKey)) this.#merged.set(mergedKey, transaction);
+    return transaction;
+  }
+
+  #refusalOfMerged(request: SipRequest): Refusal | undefined {
+    if (!this.#setup.rejectMerged || request.toTag !== undefined) return undefined;
+    return this.#merged.has(keyOfMerged(request)) ? { status: 482 } : undefined;
+  }
+
+  #cancel(transaction: ServerMachine): void {
+    const { request } = transaction;
+    const invite = this.#transactions.get(serverKey(request, "INVITE"));
+    if (invite === undefined) {
+      transaction.respond(481);
+      return;
+    }
+    // RFC 3261 §9.2: the same To tag in the answers to both.
+    transaction.respond(200, { toTag: invite.toTag });
+    invite.receiveCancel(request, this.#setup.cancelled === "automatic" ? 487 : undefined);
+  }
+
+  #offer(transaction: ServerMachine): void {
+    const { trying, clock, wire } = this.#setup;
+    if (transaction.request.method === "INVITE") {
+      if (trying === "immediate") transaction.respond(100);
+      if (trying === "delayed") this.#tryLater(transaction, clock);
+    }
+    try {
+      this.#setup.onRequest(transaction);
+    } catch (error) {
+      wire.fault(error, `the application failed on ${transaction.request.startLine}`);
+      if (transaction.state === "trying" || transaction.state === "proceeding") {
+        transaction.respond(500);
+      }
+    }
+  }
+
+  #tryLater(transaction: ServerMachine, clock: Clock): void {
+    const timer = clock.after(TRYING_DELAY_MS, () => {
+      if (transaction.silent) transaction.respond(100);
+    });
+    transaction.onEnd(() => timer.cancel());
+  }
+
+  /** Over the limit nothing is remembered: 503 without a transaction. */
+  #shed(request: SipRequest, connection: WireConnection): void {
+    const headers = { "Retry-After": "1" };
+    const response = SipResponse.to(request, 503, { headers, toTag: this.#setup.ids() });
+    this.#setup.wire.respond(connection, request.via, response.toBuffer(), () => {});
+  }
+}
+
+function refuse(transaction: ServerMachine, { status, reason }: Refusal): void {
+  transaction.respond(status, { reason });
+}
+
+function successKey(request: SipRequest, toTag: string | undefined): string {
+  return `${request.callId}|${request.cseq.number}|${request.fromTag}|${toTag}`;
+}
+
+function keyOfMerged(request: SipRequest): string {
+  return `${request.callId}|${request.get("CSeq")}|${request.fromTag}`;
+}

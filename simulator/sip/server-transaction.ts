@@ -1,0 +1,268 @@
+import type { Clock, Timer } from "../clock.ts";
+import { type Address, isReliable } from "./connection.ts";
+import { SipError } from "./error.ts";
+import { Listeners } from "./listeners.ts";
+import { type SipRequest, SipResponse } from "./message.ts";
+import {
+  INVITE_SERVER,
+  NON_INVITE_SERVER,
+  type ServerAction,
+  type ServerEvent,
+  type Transitions,
+} from "./state-machine.ts";
+import type { WireConnection } from "./stream-connection.ts";
+import { type TimerLetter, type Timers, timerTable } from "./timers.ts";
+import type {
+  RespondOptions,
+  ServerEnd,
+  ServerTransaction,
+  TransactionState,
+} from "./transaction.ts";
+
+export interface ServerSetup {
+  id: string;
+  request: SipRequest;
+  connection: WireConnection;
+  clock: Clock;
+  timers: Timers;
+  toTag: string;
+  /** Sends a response to where the Via says, by the request's connection if it still is there. */
+  write: (bytes: Buffer, transaction: ServerMachine, done: (error?: Error) => void) => void;
+  /** A 2xx to INVITE went out: ACKs for it belong here from now on. */
+  onSuccess: (response: SipResponse) => void;
+  onTerminated: () => void;
+}
+
+/** Server transaction of either kind, driven by the tables of state-machine.ts. */
+export class ServerMachine implements ServerTransaction {
+  readonly id: string;
+  readonly request: SipRequest;
+  readonly connection: WireConnection;
+  readonly source: Address;
+  readonly local: Address;
+  readonly cancelled: AbortSignal;
+  #state: TransactionState;
+  #toTag: string | undefined;
+  #bytes: Buffer | undefined;
+  #status = 0;
+  #ack: SipRequest | undefined;
+  #ended = false;
+  /** A 2xx of ours is repeated until its ACK comes. */
+  #awaitsAck = false;
+  #relays = false;
+  #repeatMs = 0;
+  #repeat: Timer | undefined;
+  #timeout: Timer | undefined;
+  #linger: Timer | undefined;
+  readonly #setup: ServerSetup;
+  readonly #table: Transitions<ServerEvent, ServerAction>;
+  readonly #cancelling = new AbortController();
+  readonly #cancels = new Listeners<[SipRequest]>();
+  readonly #acks = new Listeners<[SipRequest]>();
+  readonly #ends = new Listeners<[ServerEnd]>();
+
+  constructor(setup: ServerSetup) {
+    this.#setup = setup;
+    this.id = setup.id;
+    this.request = setup.request;
+    this.connection = setup.connection;
+    this.source = setup.connection.remote;
+    this.local = setup.connection.local;
+    this.cancelled = this.#cancelling.signal;
+    this.#toTag = setup.request.toTag;
+    this.#state = this.#isInvite ? "proceeding" : "trying";
+    this.#table = this.#isInvite ? INVITE_SERVER : NON_INVITE_SERVER;
+  }
+
+  get state(): TransactionState {
+    return this.#state;
+  }
+
+  get toTag(): string {
+    return this.#toTag ?? this.#setup.toTag;
+  }
+
+  /** No response was sent yet. */
+  get silent(): boolean {
+    return this.#bytes === undefined;
+  }
+
+  get #isInvite(): boolean {
+    return this.request.method === "INVITE";
+  }
+
+  respond(status: number, options: RespondOptions = {}): SipResponse {
+    const { toTag, retransmit, ...parts } = options;
+    if (status > 100) this.#toTag ??= toTag ?? this.#setup.toTag;
+    const response = SipResponse.to(this.request, status, { ...parts, toTag: this.#toTag });
+    return this.send(response, { retransmit });
+  }
+
+  send(response: SipResponse, { retransmit = true }: Pick<RespondOptions, "retransmit"> = {}) {
+    const event = eventOf(response.status);
+    this.#checkAllowed(event, response.status);
+    if (response.status > 100) this.#toTag ??= response.toTag;
+    this.#status = response.status;
+    this.#bytes = response.toBuffer();
+    if (this.#isInvite && event === "success") this.#succeed(response, retransmit);
+    else this.#dispatch(event);
+    return response;
+  }
+
+  onCancel(listener: (cancel: SipRequest) => void): () => void {
+    return this.#cancels.add(listener);
+  }
+
+  onAck(listener: (ack: SipRequest) => void): () => void {
+    return this.#acks.add(listener);
+  }
+
+  onEnd(listener: (end: ServerEnd) => void): () => void {
+    return this.#ends.add(listener);
+  }
+
+  /** The same request again. */
+  receiveRepeated(): void {
+    this.#dispatch("request");
+  }
+
+  receiveAck(ack: SipRequest): void {
+    this.#ack = ack;
+    this.#dispatch("ack");
+  }
+
+  /** With `status` given, a pending INVITE is answered with it before the application is told. */
+  receiveCancel(cancel: SipRequest, status: number | undefined): void {
+    if (this.#state === "proceeding" && !this.cancelled.aborted) {
+      if (status !== undefined) this.respond(status);
+      this.#cancelling.abort(cancel);
+    }
+    this.#cancels.tell(cancel);
+  }
+
+  /** Ends the transaction at once, without a word on the wire. */
+  abort(): void {
+    if (this.#state === "terminated") return;
+    this.#terminate();
+    this.#end("aborted");
+  }
+
+  #checkAllowed(event: ServerEvent, status: number): void {
+    // A proxy passes on every 2xx of a fork; an endpoint has only one.
+    const second = this.#state === "accepted" && !this.#relays;
+    if (!second && this.#table[this.#state]?.[event] !== undefined) return;
+    const text = `${this.request.method} was already answered with ${this.#status}`;
+    throw new SipError("SIP_STATE", `${text}; cannot send ${status}`);
+  }
+
+  #succeed(response: SipResponse, retransmit: boolean): void {
+    this.#relays = !retransmit;
+    this.#setup.onSuccess(response);
+    this.#dispatch("success");
+    if (retransmit) this.#repeatSuccess();
+    else this.#end("done");
+  }
+
+  #dispatch(event: ServerEvent): void {
+    const move = this.#table[this.#state]?.[event];
+    if (move === undefined) return;
+    this.#state = move.to;
+    for (const action of move.run) this.#run(action);
+    if (move.to === "terminated") this.#terminate();
+  }
+
+  #run(action: ServerAction): void {
+    switch (action) {
+      case "transmit":
+        return this.#transmit();
+      case "resend":
+        return this.#transmit();
+      case "startRepeating":
+        return this.#repeatRefusal();
+      case "stopRepeating":
+        return this.#stopRepeating();
+      case "startLinger":
+        return this.#startLinger();
+      case "deliverAck":
+        return this.#deliverAck();
+      case "finish":
+        return this.#end(this.#awaitsAck ? "ackTimeout" : "done");
+      case "failTimeout":
+        return this.#end("ackTimeout");
+      case "failTransport":
+        return this.#end("transport");
+    }
+  }
+
+  #transmit(): void {
+    if (this.#bytes === undefined) return;
+    this.#setup.write(this.#bytes, this, (error) => {
+      if (error !== undefined) this.#dispatch("transportError");
+    });
+  }
+
+  /** Timers G and H. */
+  #repeatRefusal(): void {
+    this.#timeout = this.#setup.clock.after(this.#timer("H") ?? 0, () => this.#dispatch("timeout"));
+    const firstMs = this.#timer("G");
+    if (firstMs !== undefined) this.#repeatAfter(firstMs, () => this.#dispatch("repeat"));
+  }
+
+  /** Even over TCP: a hop further on may be UDP (RFC 3261 §13.3.1.4). */
+  #repeatSuccess(): void {
+    this.#awaitsAck = true;
+    const { clock, timers } = this.#setup;
+    this.#timeout = clock.after(timers.timeoutMs, () => this.#end("ackTimeout"));
+    this.#repeatAfter(timers.t1Ms, () => this.#transmit());
+  }
+
+  #repeatAfter(delayMs: number, send: () => void): void {
+    this.#repeatMs = delayMs;
+    this.#repeat = this.#setup.clock.after(delayMs, () => {
+      this.#repeatAfter(Math.min(this.#repeatMs * 2, this.#setup.timers.t2Ms), send);
+      send();
+    });
+  }
+
+  #stopRepeating(): void {
+    this.#repeat?.cancel();
+    this.#timeout?.cancel();
+  }
+
+  #deliverAck(): void {
+    this.#stopRepeating();
+    this.#awaitsAck = false;
+    if (this.#ack !== undefined) this.#acks.tell(this.#ack);
+    this.#end("done");
+  }
+
+  #startLinger(): void {
+    const letter = this.#isInvite ? (this.#state === "accepted" ? "L" : "I") : "J";
+    const lingerMs = this.#timer(letter) ?? 0;
+    if (lingerMs === 0) this.#dispatch("linger");
+    else this.#linger = this.#setup.clock.after(lingerMs, () => this.#dispatch("linger"));
+  }
+
+  #timer(letter: TimerLetter): number | undefined {
+    return timerTable(this.#setup.timers, isReliable(this.connection.transport))[letter];
+  }
+
+  #end(end: ServerEnd): void {
+    if (end === "ackTimeout") this.#repeat?.cancel();
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#ends.tell(end);
+  }
+
+  #terminate(): void {
+    this.#state = "terminated";
+    this.#stopRepeating();
+    this.#linger?.cancel();
+    this.#setup.onTerminated();
+  }
+}
+
+function eventOf(status: number): ServerEvent {
+  if (status < 200) return "provisional";
+  return status < 300 ? "success" : "refusal";
+}

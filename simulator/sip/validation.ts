@@ -1,0 +1,95 @@
+import { SipError } from "./error.ts";
+import { parseCSeq, parseNameAddr, parseVia } from "./fields.ts";
+import type { SipRequest } from "./message.ts";
+import { parseUri } from "./uri.ts";
+
+/** A refusal the stack sends by itself. */
+export interface Refusal {
+  status: number;
+  reason?: string;
+}
+
+/** Headers that may stand only once and have one value (RFC 3261 table 2). */
+const SINGLE = ["From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type"];
+
+const CHECKS: readonly [header: string, check: (request: SipRequest) => void][] = [
+  ["Via", (request) => request.list("Via").forEach(parseVia)],
+  ["From", (request) => checkAddress(request.get("From"))],
+  ["To", (request) => checkAddress(request.get("To"))],
+  ["CSeq", checkCSeq],
+  ["Max-Forwards", checkMaxForwards],
+  ["Contact", (request) => checkContacts(request)],
+  ["Route", (request) => request.list("Route").forEach(checkAddress)],
+  ["Record-Route", (request) => request.list("Record-Route").forEach(checkAddress)],
+];
+
+/** What RFC 3261 §8.2 and §16.3 want checked before a request reaches anyone. */
+export function refusalFor(request: SipRequest): Refusal | undefined {
+  if (request.version.toUpperCase() !== "SIP/2.0") return { status: 505 };
+  const flaw = flawOf(request);
+  if (flaw !== undefined) return { status: 400, reason: `Bad ${flaw}` };
+  return checkScheme(request.uri);
+}
+
+function flawOf(request: SipRequest): string | undefined {
+  if (request.defect !== undefined) {
+    const { header } = request.defect;
+    return header === undefined ? "Request" : `${properName(header)} Header`;
+  }
+  for (const name of ["Via", "From", "To", "Call-ID", "CSeq"]) {
+    if (!request.has(name)) return `Request: missing ${name} Header`;
+  }
+  for (const name of SINGLE) {
+    if (new Set(request.all(name)).size > 1) return `${name} Header`;
+  }
+  return CHECKS.find(([, check]) => !passes(check, request))?.[0].concat(" Header");
+}
+
+function passes(check: (request: SipRequest) => void, request: SipRequest): boolean {
+  try {
+    check(request);
+    return true;
+  } catch (error) {
+    if (error instanceof SipError) return false;
+    throw error;
+  }
+}
+
+function checkAddress(value = ""): void {
+  parseUri(parseNameAddr(value).uri);
+}
+
+function checkContacts(request: SipRequest): void {
+  for (const value of request.list("Contact")) {
+    if (value.trim() !== "*") checkAddress(value);
+  }
+}
+
+function checkCSeq(request: SipRequest): void {
+  const { method } = parseCSeq(request.get("CSeq") ?? "");
+  if (method !== request.method) {
+    throw new SipError("SIP_SYNTAX", `expected CSeq for ${request.method}, got ${method}`);
+  }
+}
+
+function checkMaxForwards(request: SipRequest): void {
+  const value = request.get("Max-Forwards");
+  if (value !== undefined && !(/^\d{1,3}$/.test(value) && Number(value) <= 255)) {
+    throw new SipError("SIP_SYNTAX", `expected Max-Forwards from 0 to 255, got "${value}"`);
+  }
+}
+
+function checkScheme(uri: string): Refusal | undefined {
+  try {
+    const parsed = parseUri(uri);
+    if (parsed.kind === "sip" || parsed.scheme === "tel") return undefined;
+    return { status: 416 };
+  } catch (error) {
+    if (error instanceof SipError) return { status: 400, reason: "Bad Request-URI" };
+    throw error;
+  }
+}
+
+function properName(name: string): string {
+  return name.replaceAll(/\b[a-z]/g, (letter) => letter.toUpperCase());
+}
