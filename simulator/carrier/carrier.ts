@@ -40,13 +40,13 @@ export async function startCarrier(options: CarrierOptions): Promise<Carrier> {
     }
     const route = routeFor(routes, invitation.number);
     if (route === undefined) return invitation.refuse(404);
-    const hops = hopsLeft(invitation);
-    if (hops < 1) return invitation.refuse(483);
+    const { maxForwards } = invitation;
+    if (maxForwards < 1) return invitation.refuse(483);
     await callThrough(invitation, {
       srf: server.srf,
       clock,
       uri: numberAt(invitation.number, route.to),
-      headers: { ...onward(invitation), "Max-Forwards": String(hops - 1) },
+      headers: { ...onward(invitation), "Max-Forwards": String(maxForwards - 1) },
       signal: invitation.signal,
     });
   };
@@ -60,9 +60,4 @@ function onward({ request, from }: Invitation): Record<string, string> {
   const name = /^\s*("[^"]*")\s*</.exec(request.get("From"))?.[1];
   const passed = Object.entries(request.headers).filter(([header]) => PASSED.test(header));
   return { ...Object.fromEntries(passed), From: `${name ?? ""} <sip:${from}@localhost>`.trim() };
-}
-
-function hopsLeft({ request }: Invitation): number {
-  const header = request.get("Max-Forwards");
-  return header === undefined ? 70 : Number.parseInt(header, 10);
 }
