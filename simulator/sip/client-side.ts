@@ -49,7 +49,7 @@ export class ClientSide {
       const branch = `${COOKIE}${this.#setup.ids()}`;
       message.prepend("Via", this.#setup.wire.via(connection, branch, options.sentBy));
     }
-    const bytes = message.toBuffer();
+    const bytes = this.#setup.wire.serialise(message);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#setup.wire.write(connection, bytes, (error) => {
       if (error === undefined) resolve();
@@ -79,6 +79,7 @@ export class ClientSide {
       clock,
       timers,
       everyResponse: options.everyResponse ?? false,
+      serialise: (message) => wire.serialise(message),
       write: (connection, bytes, done) => wire.write(connection, bytes, done),
       sendAck: (ack, ackOptions) => this.send(ack, ackOptions),
       sendCancel: (cancel, invite) => this.#sendCancel(cancel, invite),

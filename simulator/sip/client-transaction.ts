@@ -20,6 +20,8 @@ export interface ClientSetup {
   clock: Clock;
   timers: Timers;
   everyResponse: boolean;
+  /** Last touches of the application, then the bytes. */
+  serialise: (message: SipRequest) => Buffer;
   /** Sends bytes and traces them. */
   write: (connection: WireConnection, bytes: Buffer, done: (error?: Error) => void) => void;
   /** Sends an ACK to a 2xx: Via, routing, everything. */
@@ -93,7 +95,7 @@ export class ClientMachine implements ClientTransaction {
   start(connection: WireConnection): void {
     if (this.#state === "terminated") return;
     this.#connection = connection;
-    this.#bytes = this.request.toBuffer();
+    this.#bytes = this.#setup.serialise(this.request);
     this.#transmit(() => this.#sent.resolve(flowOf(connection)));
     if (this.#state !== "calling" && this.#state !== "trying") return;
     const letters = this.#isInvite ? (["A", "B"] as const) : (["E", "F"] as const);
@@ -228,7 +230,7 @@ export class ClientMachine implements ClientTransaction {
     if (this.#connection === undefined || this.#last === undefined) return;
     const ack = hopRequest(this.request, "ACK");
     ack.set("To", this.#last.get("To") ?? "");
-    this.#setup.write(this.#connection, ack.toBuffer(), () => {});
+    this.#setup.write(this.#connection, this.#setup.serialise(ack), () => {});
   }
 
   #sendCancel(): void {

@@ -147,6 +147,10 @@ export class HeaderTable {
     fields.splice(Math.max(first, 0), 0, newField(name, value));
   }
 
+  clear(): void {
+    this.#fields = [];
+  }
+
   remove(name: string): void {
     const key = headerKey(name);
     this.#fields = this.#materialise().filter((field) => headerKey(field.name) !== key);

@@ -145,6 +145,12 @@ abstract class SipMessageBase {
     return this.#headers;
   }
 
+  /** Writes the whole header block anew: order and spelling as given. */
+  replaceHeaders(headers: HeaderInput): void {
+    this.#headers.clear();
+    this.addAll(headers);
+  }
+
   get body(): Buffer {
     this.#body ??= this.#raw?.subarray(this.#bodyStart) ?? EMPTY;
     return this.#body;
@@ -205,7 +211,7 @@ abstract class SipMessageBase {
     }
     const body = this.body;
     if (this.get("Content-Length")?.trim() !== String(body.length)) {
-      this.#headers.set("Content-Length", [String(body.length)]);
+      this.#headers.replaceFirst("Content-Length", String(body.length));
     }
     const head = `${toWire(this.startLine)}\r\n${this.#headers.toWire()}\r\n`;
     return Buffer.concat([Buffer.from(head, "latin1"), body]);

@@ -85,6 +85,7 @@ export class ServerSide {
       clock,
       timers,
       toTag: ids(),
+      serialise: (response) => wire.serialise(response),
       write: (bytes, { connection: back }, done) => wire.respond(back, via, bytes, done),
       onSuccess: (response) => {
         const successKeyMade = successKey(request, response.toTag);
@@ -146,7 +147,8 @@ export class ServerSide {
   #shed(request: SipRequest, connection: WireConnection): void {
     const headers = { "Retry-After": "1" };
     const response = SipResponse.to(request, 503, { headers, toTag: this.#setup.ids() });
-    this.#setup.wire.respond(connection, request.via, response.toBuffer(), () => {});
+    const { wire } = this.#setup;
+    wire.respond(connection, request.via, wire.serialise(response), () => {});
   }
 }
 

@@ -26,6 +26,8 @@ export interface ServerSetup {
   clock: Clock;
   timers: Timers;
   toTag: string;
+  /** Last touches of the application, then the bytes. */
+  serialise: (response: SipResponse) => Buffer;
   /** Sends a response to where the Via says, by the request's connection if it still is there. */
   write: (bytes: Buffer, transaction: ServerMachine, done: (error?: Error) => void) => void;
   /** A 2xx to INVITE went out: ACKs for it belong here from now on. */
@@ -103,7 +105,7 @@ export class ServerMachine implements ServerTransaction {
     this.#checkAllowed(event, response.status);
     if (response.status > 100) this.#toTag ??= response.toTag;
     this.#status = response.status;
-    this.#bytes = response.toBuffer();
+    this.#bytes = this.#setup.serialise(response);
     if (this.#isInvite && event === "success") this.#succeed(response, retransmit);
     else this.#dispatch(event);
     return response;

@@ -7,7 +7,7 @@ import type { Endpoint, SipConnection, TransportName } from "./connection.ts";
 import { SipError } from "./error.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import type { ListenOptions } from "./listener.ts";
-import type { SipRequest, SipResponse } from "./message.ts";
+import type { SipMessage, SipRequest, SipResponse } from "./message.ts";
 import type { Resolve } from "./routing.ts";
 import { ServerSide } from "./server-side.ts";
 import { DEFAULT_TIMERS, type Timers } from "./timers.ts";
@@ -32,6 +32,11 @@ export interface SipStackOptions {
   onResponse?: (response: SipResponse, flow: Flow) => void;
   /** Accepts or refuses an inbound connection once it is established (after the handshake). */
   onConnection?: (connection: SipConnection) => void;
+  /**
+   * Last look at every message before it goes out, the stack's own ones (100, 487, ACK, CANCEL)
+   * included; may rewrite its headers.
+   */
+  beforeSend?: (message: SipMessage) => void;
   resolve?: Resolve;
   timers?: Partial<Timers>;
   limits?: Partial<Limits>;
@@ -81,6 +86,7 @@ export async function startSipStack(options: SipStackOptions): Promise<SipStack>
     listen,
     limits,
     resolve,
+    beforeSend: options.beforeSend,
     onConnection: (connection) => options.onConnection?.(connection),
     onRequest: (request, connection) => guard(() => servers.receive(request, connection)),
     onResponse: (response, connection) =>

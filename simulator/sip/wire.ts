@@ -19,6 +19,7 @@ export interface WireSetup {
   listen: readonly ListenOptions[];
   limits: Limits;
   resolve: Resolve | undefined;
+  beforeSend: ((message: SipMessage) => void) | undefined;
   onRequest: (request: SipRequest, connection: WireConnection) => void;
   onResponse: (response: SipResponse, connection: WireConnection) => void;
   onConnection: (connection: SipConnection) => void;
@@ -57,6 +58,12 @@ export class Wire implements AsyncDisposable {
     const code = error instanceof SipError ? error.code : "SIP_TRANSPORT";
     const text = error instanceof Error ? error.message : String(error);
     this.#setup.trace.record({ type: "error", code, message: `${where}: ${text}` });
+  }
+
+  /** The message's bytes, after the application's last touches. */
+  serialise(message: SipMessage): Buffer {
+    this.#setup.beforeSend?.(message);
+    return message.toBuffer();
   }
 
   write(connection: WireConnection, bytes: Buffer, done: (error?: Error) => void): void {
