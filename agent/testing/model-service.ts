@@ -82,13 +82,13 @@ function framesOf(turn: Exclude<ModelTurn, { stalls: true } | { fails: number }>
     const end = turn.thenStalls || turn.thenDrops ? [] : [chunk({}, "stop")];
     return [first, chunk({ role: "assistant", content: "" }), ...texts, ...end];
   }
-  const calls = turn.calls.flatMap(({ name, arguments: text }, index) => [
+  const calls = turn.calls.flatMap(({ name, arguments: input }, index) => [
     chunk({
       tool_calls: [
         { index, id: `call_${index}`, type: "function", function: { name, arguments: "" } },
       ],
     }),
-    ...Array.from(text.match(/.{1,7}/gs) ?? [], (fragment) =>
+    ...Array.from(input.match(/.{1,7}/gs) ?? [], (fragment) =>
       chunk({ tool_calls: [{ index, function: { arguments: fragment } }] }),
     ),
   ]);

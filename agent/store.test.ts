@@ -1,0 +1,118 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { type Customer, Store } from "./store.ts";
+
+const DANA: Customer = {
+  id: "C-1042",
+  name: "Dana Miller",
+  phoneNumber: "+14255550100",
+  plan: "Premium",
+  balance: "49.99",
+  currency: "USD",
+  lastInvoice: "INV-2207",
+  openDispute: true,
+};
+const NOON = new Date("2026-01-02T12:00:00Z");
+const START = { id: "call-1", correlationId: "c", callerNumber: "+14255550100", at: NOON };
+
+test("a customer is found by id and by number", () => {
+  using store = Store.open(":memory:", [DANA]);
+  expect(store.customer("C-1042")).toEqual(DANA);
+  expect(store.customerByPhone("+14255550100")).toEqual(DANA);
+  expect(store.customer("C-9")).toBeUndefined();
+});
+
+test("a number that two customers share identifies nobody", () => {
+  using store = Store.open(":memory:", [DANA, { ...DANA, id: "C-2" }]);
+  expect(store.customerByPhone("+14255550100")).toBeUndefined();
+});
+
+test("seeding again replaces", () => {
+  using store = Store.open(":memory:", [DANA, { ...DANA, plan: "Basic" }]);
+  expect(store.customer("C-1042")?.plan).toBe("Basic");
+});
+
+test("hostile ids are data", () => {
+  using store = Store.open(":memory:", [DANA]);
+  expect(store.customer("' OR 1=1 --")).toBeUndefined();
+});
+
+test("a call keeps its turns in order", () => {
+  using store = Store.open(":memory:");
+  store.startCall({ ...START, customerId: "C-1042", transferReason: "billing" });
+  store.addTurn("call-1", { role: "agent", text: "Hello", interrupted: true, at: NOON });
+  store.addTurn("call-1", { role: "caller", text: "Hi", at: NOON });
+  store.endCall("call-1", { outcome: "completed", summary: "s", at: NOON });
+  const at = "2026-01-02T12:00:00.000Z";
+  expect(store.turns("call-1")).toEqual([
+    { role: "agent", text: "Hello", interrupted: true, at },
+    { role: "caller", text: "Hi", interrupted: false, at },
+  ]);
+  expect(store.call("call-1")).toMatchObject({
+    customerId: "C-1042",
+    transferReason: "billing",
+    outcome: "completed",
+    summary: "s",
+    endedAt: at,
+  });
+});
+
+test("the first end of a call counts", () => {
+  using store = Store.open(":memory:");
+  store.startCall(START);
+  store.endCall("call-1", { outcome: "escalated", at: NOON });
+  store.endCall("call-1", { outcome: "failed", at: NOON });
+  expect(store.call("call-1")?.outcome).toBe("escalated");
+});
+
+test("retention removes old calls with their turns, and no running one", () => {
+  using store = Store.open(":memory:");
+  store.startCall(START);
+  store.addTurn("call-1", { role: "caller", text: "Hi", at: NOON });
+  store.endCall("call-1", { outcome: "completed", at: NOON });
+  store.startCall({ ...START, id: "running" });
+  expect(store.deleteCallsBefore(new Date("2026-01-03T00:00:00Z"))).toBe(1);
+  expect(store.turns("call-1")).toEqual([]);
+  expect(store.call("running")).toBeDefined();
+});
+
+test("deleting a customer removes their calls, found by id or by number", () => {
+  using store = Store.open(":memory:", [DANA]);
+  store.startCall({ ...START, id: "by number" });
+  store.startCall({ ...START, id: "by id", callerNumber: "+1", customerId: "C-1042" });
+  store.startCall({ ...START, id: "another", callerNumber: "+2" });
+  expect(store.deleteCustomer("C-1042")).toBe(2);
+  expect(store.customer("C-1042")).toBeUndefined();
+  expect(store.calls().map(({ id }) => id)).toEqual(["another"]);
+});
+
+test("a killed process loses no finished turn, and its call is closed as interrupted", async () => {
+  const path = join(mkdtempSync(join(tmpdir(), "agent-")), "calls.db");
+  const program = `
+    import { Store } from ${JSON.stringify(new URL("store.ts", import.meta.url).href)};
+    const store = Store.open(${JSON.stringify(path)});
+    const at = new Date();
+    store.startCall({ id: "call-1", correlationId: "c", callerNumber: "+1", at });
+    for (let turn = 1; turn <= 3; turn += 1) store.addTurn("call-1", { role: "caller", text: "turn " + turn, at });
+    process.stdout.write("written");
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program]);
+  await once(child.stdout, "data");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  using store = Store.open(path);
+  expect(store.closeInterrupted(NOON)).toBe(1);
+  expect(store.turns("call-1").map(({ text }) => text)).toEqual(["turn 1", "turn 2", "turn 3"]);
+  expect(store.call("call-1")?.outcome).toBe("interrupted");
+});
+
+test("disposing twice is fine", () => {
+  const store = Store.open(":memory:");
+  store[Symbol.dispose]();
+  store[Symbol.dispose]();
+  expect(() => store.check()).toThrow();
+});
