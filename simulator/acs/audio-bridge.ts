@@ -258,7 +258,8 @@ class BridgeSource implements AudioSource {
   /** Hands over what waited for the mixer, once it is no longer needed. */
   release(): void {
     const leg = this.#options.direct();
-    if (leg !== undefined) leg.write(this.#queue.shift(this.#queue.length), BRIDGE_RATE_HZ);
+    if (leg === undefined || this.#queue.length === 0) return;
+    leg.write(this.#queue.shift(this.#queue.length), BRIDGE_RATE_HZ);
   }
 
   [Symbol.dispose](): void {

@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
 import type { PartyTrace } from "../trace.ts";
 import type { Background } from "./background.ts";
+import { strike } from "./fault-strike.ts";
 import type { IdSource } from "./ids.ts";
 import type { Issuer } from "./issuer.ts";
 import type { Outbound } from "./outbound.ts";
@@ -63,9 +64,9 @@ export class Callbacks {
 
   send(event: CallEvent): void {
     const envelope = this.#envelope(event);
-    if (this.#strike("acs.drop-callback", event.type) !== undefined) return;
-    const isTwice = this.#strike("acs.duplicate-callback", event.type) !== undefined;
-    const delayMs = this.#delayMs(event.type);
+    if (this.#strike("acs.drop-callback", event) !== undefined) return;
+    const isTwice = this.#strike("acs.duplicate-callback", event) !== undefined;
+    const delayMs = this.#delayMs(event);
     for (const _copy of isTwice ? [1, 2] : [1]) {
       this.#options.background.run(`callback ${event.type}`, async (signal) => {
         if (delayMs > 0) await this.#options.clock.sleep(delayMs, { signal });
@@ -74,21 +75,17 @@ export class Callbacks {
     }
   }
 
-  #delayMs(type: string): number {
-    const delay = this.#strike("acs.delay-callback", type)?.["ms"];
-    const reorder = this.#strike("acs.reorder-callback", type);
+  #delayMs(event: CallEvent): number {
+    const delay = this.#strike("acs.delay-callback", event)?.["ms"];
+    const reorder = this.#strike("acs.reorder-callback", event);
     const spreadMs = Number(reorder?.["ms"] ?? (reorder === undefined ? 0 : 200));
     return Number(delay ?? 0) + this.#options.ids.random() * spreadMs;
   }
 
-  /** A fault for every type may name one in `type`; the suffixed form counts its own occasions. */
-  #strike(name: string, type: string) {
-    const { faults, trace } = this.#options;
-    const general = faults?.strike(name);
-    const isMeant = general !== undefined && (general["type"] ?? type) === type;
-    const fault = isMeant ? general : faults?.strike(`${name}.${type}`);
-    if (fault !== undefined) trace.record({ type: "fault", name, detail: { type, ...fault } });
-    return fault;
+  /** `name.Type` strikes one event type only and counts its own occasions. */
+  #strike(name: string, { type, callConnectionId }: CallEvent) {
+    const general = strike(this.#options, name, callConnectionId);
+    return general ?? strike(this.#options, `${name}.${type}`, callConnectionId);
   }
 
   #envelope(event: CallEvent) {

@@ -1,20 +1,26 @@
 import type { Fields } from "./fields.ts";
 import type { Policy } from "./policy.ts";
-import { refusal } from "./service-error.ts";
 
 /** Limits of Microsoft's "Custom context" how-to. */
 const KEY_LIMIT = 64;
 const VALUE_LIMIT = 256;
 const CUSTOM_LIMIT = 5;
 const USER_TO_USER = "User-To-User";
-const KEY_ALPHABET = /^[\w.!%*+~-]+$/;
-const VALUE_ALPHABET = /^[\w=;.!%*+~-]*$/;
+const ILLEGAL_KEY = /[^\w.!%*+~-]/;
+const ILLEGAL_VALUE = /[^\w=;.!%*+~-]/;
 /** What no policy lets through: it would end the header and begin another (RFC 3261 §25.1). */
 const CONTROL = /[\r\n\0]/;
 
+/** What is wrong with a request's custom headers, by name. */
+export class CustomHeaderFault extends Error {
+  override readonly name = "CustomHeaderFault";
+  readonly code = "ACS_CUSTOM_HEADER";
+}
+
 /**
- * `customCallingContext.sipHeaders` as it may go to the SBC. Under `strict` a violation is
- * 400/8523; `truncate` cuts and drops instead; `pass` sends what it got.
+ * `customCallingContext.sipHeaders` as it may go to the SBC. Under `strict` a violation throws
+ * {@link CustomHeaderFault}; `truncate` cuts and drops instead; `pass` sends what it got. A line
+ * break is never let through.
  */
 export function readSipHeaders(
   body: Fields,
@@ -23,32 +29,60 @@ export function readSipHeaders(
   const context = body.fields("customCallingContext");
   const entries = Object.entries(context?.texts("sipHeaders") ?? {});
   context?.texts("voipHeaders");
-  if (entries.some(([name, value]) => CONTROL.test(name) || CONTROL.test(value))) {
-    throw refusal.invalidField("customCallingContext");
-  }
+  for (const [name, value] of entries) refuseControl(name, value);
   if (policy === "pass") return Object.fromEntries(entries);
   const custom = entries.filter(([name]) => !isUserToUser(name));
-  const userToUser = entries.filter(([name]) => isUserToUser(name)).slice(0, 1);
-  const judged = [...custom.slice(0, CUSTOM_LIMIT), ...userToUser];
-  if (policy === "truncate") {
-    const cut = judged.map(([name, value]) => [name, value.slice(0, VALUE_LIMIT)] as const);
-    return Object.fromEntries(cut.filter(([name, value]) => isLegal(name, value)));
+  if (policy === "truncate") return truncated(entries, custom);
+  if (custom.length > CUSTOM_LIMIT) {
+    throw new CustomHeaderFault(`${custom.length} custom headers, at most ${CUSTOM_LIMIT} allowed`);
   }
-  if (custom.length > CUSTOM_LIMIT || !judged.every(([name, value]) => isLegal(name, value))) {
-    throw refusal.invalidField("customCallingContext");
+  for (const [name, value] of entries) {
+    const fault = faultOf(name, value);
+    if (fault !== undefined) throw new CustomHeaderFault(fault);
   }
-  return Object.fromEntries(judged);
+  return Object.fromEntries(entries);
 }
 
-function isLegal(name: string, value: string): boolean {
-  if (value.length > VALUE_LIMIT || !VALUE_ALPHABET.test(value)) return false;
-  if (isUserToUser(name)) return true;
-  return name.length <= KEY_LIMIT && KEY_ALPHABET.test(name) && isAllowedName(name);
+function truncated(
+  entries: readonly [string, string][],
+  custom: readonly [string, string][],
+): Record<string, string> {
+  const kept = entries.filter(
+    (entry) => isUserToUser(entry[0]) || custom.indexOf(entry) < CUSTOM_LIMIT,
+  );
+  const cut = kept.map(([name, value]) => [name, value.slice(0, VALUE_LIMIT)] as const);
+  return Object.fromEntries(cut.filter(([name, value]) => faultOf(name, value) === undefined));
 }
 
-/** `X-…` and `X-MS-Custom-…`; the rest of `X-MS-…` is Microsoft's own. */
-function isAllowedName(name: string): boolean {
-  return /^x-ms-custom-./i.test(name) || (/^x-./i.test(name) && !/^x-ms-/i.test(name));
+function refuseControl(name: string, value: string): void {
+  if (!CONTROL.test(name) && !CONTROL.test(value)) return;
+  throw new CustomHeaderFault(`header ${JSON.stringify(name)} contains a line break or NUL`);
+}
+
+function faultOf(name: string, value: string): string | undefined {
+  if (value.length > VALUE_LIMIT) {
+    return `header ${name}: value of ${value.length} characters, at most ${VALUE_LIMIT} allowed`;
+  }
+  const illegal = ILLEGAL_VALUE.exec(value)?.[0];
+  if (illegal !== undefined) {
+    return `header ${name}: ${JSON.stringify(illegal)} is not allowed in a value`;
+  }
+  return isUserToUser(name) ? undefined : nameFault(name);
+}
+
+/** `X-…` and `X-MS-Custom-…` pass; the rest of `X-MS-…` is Microsoft's own. */
+function nameFault(name: string): string | undefined {
+  if (name.length > KEY_LIMIT) {
+    return `header ${name}: name of ${name.length} characters, at most ${KEY_LIMIT} allowed`;
+  }
+  const illegal = ILLEGAL_KEY.exec(name)?.[0];
+  if (illegal !== undefined) {
+    return `header ${JSON.stringify(name)}: ${JSON.stringify(illegal)} is not allowed in a name`;
+  }
+  if (/^x-ms-custom-./i.test(name) || (/^x-./i.test(name) && !/^x-ms-/i.test(name))) {
+    return undefined;
+  }
+  return `header ${name}: only X-*, X-MS-Custom-* and ${USER_TO_USER} may be sent`;
 }
 
 function isUserToUser(name: string): boolean {

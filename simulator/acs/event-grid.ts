@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
 import type { PartyTrace } from "../trace.ts";
 import type { Background } from "./background.ts";
+import { strike } from "./fault-strike.ts";
 import { isRecord } from "./fields.ts";
 import type { IdSource } from "./ids.ts";
 import type { Outbound, PostAnswer } from "./outbound.ts";
@@ -158,13 +159,13 @@ export class EventGrid {
   }
 
   publish(event: TopicEvent): void {
-    const { faults, background } = this.#options;
+    const { background } = this.#options;
     const id = this.#options.ids.guid();
     for (const entry of this.#audience(event.type)) {
-      if (faults?.strike("acs.drop-event") !== undefined) continue;
-      const copies = faults?.strike("acs.duplicate-event") === undefined ? 1 : 2;
-      const delayMs = Number(faults?.strike("acs.delay-event")?.["ms"] ?? 0);
-      for (let copy = 0; copy < copies; copy++) {
+      if (strike(this.#options, "acs.drop-event", event.call) !== undefined) continue;
+      const isTwice = strike(this.#options, "acs.duplicate-event", event.call) !== undefined;
+      const delayMs = Number(strike(this.#options, "acs.delay-event", event.call)?.["ms"] ?? 0);
+      for (const _copy of isTwice ? [1, 2] : [1]) {
         background.run(`Event Grid ${event.type}`, async (signal) => {
           if (delayMs > 0) await this.#options.clock.sleep(delayMs, { signal });
           await this.#deliver(entry, { ...event, id }, signal);

@@ -1,6 +1,8 @@
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
 import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
+import type { PartyTrace } from "../trace.ts";
+import { strike } from "./fault-strike.ts";
 import type { IdSource } from "./ids.ts";
 
 /** The issuer every callback token names (Microsoft: "Secure webhook endpoint"). */
@@ -17,6 +19,7 @@ export interface IssuerOptions {
   readonly issuer?: string;
   /** The audience of every token: the resource's immutable id. */
   readonly audience: string;
+  readonly trace: PartyTrace;
   readonly faults?: FaultPlan;
 }
 
@@ -37,7 +40,7 @@ export interface Issuer {
  * with another key).
  */
 export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
-  const { clock, ids, audience, faults, issuer = CALLBACK_ISSUER } = options;
+  const { clock, ids, audience, issuer = CALLBACK_ISSUER } = options;
   const published = await generateKeyPair("RS256", { extractable: true });
   const keyId = ids.guid();
   const jwk: JWK = {
@@ -54,10 +57,10 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
   };
 
   const token = async () => {
-    const isUnknown = faults?.strike("acs.unknown-key") !== undefined;
-    const isForged = faults?.strike("acs.forged-token") !== undefined;
-    const isExpired = faults?.strike("acs.expired-token") !== undefined;
-    const isMisdirected = faults?.strike("acs.wrong-audience") !== undefined;
+    const isUnknown = strike(options, "acs.unknown-key") !== undefined;
+    const isForged = strike(options, "acs.forged-token") !== undefined;
+    const isExpired = strike(options, "acs.expired-token") !== undefined;
+    const isMisdirected = strike(options, "acs.wrong-audience") !== undefined;
     const seconds = Math.floor(clock.date().getTime() / 1000) - (isExpired ? 2 * LIFE_SECONDS : 0);
     return new SignJWT({})
       .setProtectedHeader({ alg: "RS256", typ: "JWT", kid: isUnknown ? ids.guid() : keyId })
@@ -73,7 +76,7 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
     issuer,
     audience,
     async authorization(): Promise<Readonly<Record<string, string>>> {
-      if (faults?.strike("acs.no-token") !== undefined) return {};
+      if (strike(options, "acs.no-token") !== undefined) return {};
       return { Authorization: `Bearer ${await token()}` };
     },
     configuration: (origin) => ({

@@ -5,6 +5,7 @@ import { Resampler } from "../media/resample.ts";
 import type { PartyTrace } from "../trace.ts";
 import { type AudioSource, BRIDGE_RATE_HZ, type BridgeFrame } from "./audio-bridge.ts";
 import type { Call } from "./call.ts";
+import { strike } from "./fault-strike.ts";
 import type { IdSource } from "./ids.ts";
 import type { Issuer } from "./issuer.ts";
 import type { MediaStreamingOptions } from "./media-options.ts";
@@ -152,9 +153,9 @@ export class MediaStream {
   }
 
   #sendFrame(socket: WebSocket, frame: BridgeFrame): void {
-    const { policy, faults, clock } = this.#context;
+    const { policy, clock } = this.#context;
     if (socket.readyState !== socket.OPEN) return;
-    if (faults?.strike("acs.skip-media-frame") !== undefined) return;
+    if (strike(this.#context, "acs.skip-media-frame", this.#call.id) !== undefined) return;
     const speaker = frame.rawId ?? "";
     const samples = this.#resample(speaker, frame.samples);
     if (samples === undefined || socket.bufferedAmount > policy.socketBacklogBytes) {
@@ -183,10 +184,8 @@ export class MediaStream {
   }
 
   #maybeDrop(socket: WebSocket): void {
-    const fault = this.#context.faults?.strike("acs.drop-media-socket");
-    if (fault === undefined) return;
-    this.#context.trace.record({ type: "fault", name: "acs.drop-media-socket" }, this.#call.id);
-    socket.terminate();
+    const fault = strike(this.#context, "acs.drop-media-socket", this.#call.id);
+    if (fault !== undefined) socket.terminate();
   }
 
   #sendDigit(socket: WebSocket, digit: string): void {
@@ -219,12 +218,9 @@ export class MediaStream {
   }
 
   #stopAudio(): void {
-    const { trace, faults } = this.#context;
+    const { trace } = this.#context;
     this.#stopAudioCount++;
-    if (faults?.strike("acs.ignore-stop-audio") !== undefined) {
-      trace.record({ type: "fault", name: "acs.ignore-stop-audio" }, this.#call.id);
-      return;
-    }
+    if (strike(this.#context, "acs.ignore-stop-audio", this.#call.id) !== undefined) return;
     const droppedMs = this.#source?.flush() ?? 0;
     trace.record({ type: "media", kind: "stopAudio", detail: { droppedMs } }, this.#call.id);
   }

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { authenticate } from "./auth.ts";
 import type { Core } from "./core.ts";
+import { strike } from "./fault-strike.ts";
 import { Fields } from "./fields.ts";
 import type { Operation, OperationRequest, Reply } from "./operation.ts";
 import { refusal, ServiceError } from "./service-error.ts";
@@ -90,9 +91,9 @@ export class Rest {
     return reply;
   }
 
-  /** Fault `acs.fail-operation` (`operation`, `status`, `code`, `message`). */
+  /** Fault `acs.fail-operation.<OperationName>` (`status`, `code`, `message`). */
   #injectedError(name: string): ServiceError | undefined {
-    const fault = this.#core.faults?.strike(`acs.fail-operation.${name}`);
+    const fault = strike(this.#core, `acs.fail-operation.${name}`);
     if (fault === undefined) return undefined;
     const status = Number(fault["status"] ?? 500);
     return new ServiceError(

@@ -124,6 +124,7 @@ async function createCore(
   });
   const issuer = await createIssuer({
     clock,
+    trace,
     ids,
     audience: resource.resourceId,
     ...(options.issuer === undefined ? {} : { issuer: options.issuer }),

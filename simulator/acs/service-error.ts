@@ -25,6 +25,8 @@ const make = (status: number, code: string, message: string) =>
 export const refusal = {
   invalidField: (name: string) => make(400, "8523", `The field ${pascalCase(name)} is invalid`),
   invalidBody: (why: string) => make(400, "8523", `The request body is invalid: ${why}`),
+  invalidContext: (why: string) =>
+    make(400, "8523", `The field CustomCallingContext is invalid: ${why}`),
   bodyTooLarge: (limitBytes: number) =>
     make(413, "8523", `The request body is larger than ${limitBytes} bytes`),
   callNotFound: () => make(404, "8522", "Call not found."),

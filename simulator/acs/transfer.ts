@@ -1,6 +1,8 @@
 import { type Call, SUCCESS } from "./call.ts";
 import type { Participant } from "./conversation.ts";
-import { readSipHeaders } from "./custom-context.ts";
+import type { Core } from "./core.ts";
+import { CustomHeaderFault, readSipHeaders } from "./custom-context.ts";
+import { strike } from "./fault-strike.ts";
 import type { Fields } from "./fields.ts";
 import { type Identifier, optionalIdentifier, readIdentifier } from "./identity.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
@@ -51,12 +53,23 @@ function readTransfer(board: Switchboard, call: Call, body: Fields): Transfer {
     target: readIdentifier(body.raw("targetParticipant"), "targetParticipant"),
     transferee: findTransferee(call, optionalIdentifier(body, "transferee")),
     options: {
-      sipHeaders: readSipHeaders(body, core.policy.customHeaders),
+      sipHeaders: customHeaders(core, call, body),
       ...(from === undefined ? {} : { from }),
     },
     operationContext: body.optionalText("operationContext"),
     url: core.urls.optionalCallback(body),
   };
+}
+
+/** Custom headers for the SBC. Illegal ones are refused by name, and the trace says which. */
+export function customHeaders(core: Core, call: Call, body: Fields) {
+  try {
+    return readSipHeaders(body, core.policy.customHeaders);
+  } catch (error) {
+    if (!(error instanceof CustomHeaderFault)) throw error;
+    core.trace.record({ type: "error", code: error.code, message: error.message }, call.id);
+    throw refusal.invalidContext(error.message);
+  }
 }
 
 /** Whoever is named, or the only other party of a 1:1 call. */
@@ -118,6 +131,6 @@ async function failed(
   const { operationContext, url } = transfer;
   const result = resultOfRefusal(error);
   call.emit("CallTransferFailed", { operationContext, url, result });
-  if (board.core.faults?.strike("acs.drop-failed-transfer") === undefined) return;
+  if (strike(board.core, "acs.drop-failed-transfer", call.id) === undefined) return;
   await board.end(call.conversation, result);
 }

@@ -35,6 +35,8 @@ export class MemoryLeg implements PstnLeg {
   /** How a transfer goes; default: accepted at once. */
   onTransfer: () => Promise<void> = async () => {};
   queuedMs = 0;
+  /** Called after audio was queued. */
+  onWritten: () => void = () => {};
   readonly #ended = Promise.withResolvers<LegEnd>();
   readonly #frames = new Set<(frame: Frame) => void>();
   readonly #digits = new Set<(digit: string) => void>();
@@ -85,6 +87,7 @@ export class MemoryLeg implements PstnLeg {
   write(samples: Int16Array, rateHz: number): void {
     this.written.push({ samples, rateHz });
     this.queuedMs += (samples.length * 1000) / rateHz;
+    this.onWritten();
   }
 
   flush(): number {

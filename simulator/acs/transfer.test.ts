@@ -1,0 +1,181 @@
+import { CallAutomationClient, type CallConnection } from "@azure/communication-call-automation";
+import { expect, test } from "vitest";
+import { PstnRefusal } from "./pstn.ts";
+import { startTestLab, type TestLab } from "./testing/lab.ts";
+
+const HUMAN = { phoneNumber: "+18005550150" };
+
+async function connect(lab: TestLab) {
+  const client = new CallAutomationClient(lab.acs.connectionString, {
+    allowInsecureConnection: true,
+    retryOptions: { maxRetries: 0 },
+  });
+  const { leg, context } = await lab.ring();
+  const { callConnection } = await client.answerCall(context, `${lab.application.url}/callbacks`);
+  await lab.application.event("CallConnected");
+  return { leg, callConnection };
+}
+
+const refusal = async (attempt: Promise<unknown>) => {
+  const error = await attempt.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  const { statusCode, code, message } = error as Record<string, unknown>;
+  return { statusCode, code, message };
+};
+
+const summary = (callConnection: CallConnection, value: string) =>
+  callConnection.transferCallToParticipant(HUMAN, {
+    customCallingContext: [{ kind: "sipx", key: "AI-Summary", value, sipHeaderPrefix: "X-" }],
+  });
+
+test("a transfer carries its headers to the leg and is reported before the call ends", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  const result = await callConnection.transferCallToParticipant(HUMAN, {
+    operationContext: "hand-over",
+    customCallingContext: [
+      {
+        kind: "sipx",
+        key: "AI-Summary",
+        value: "dispute%20over%20INV-2207",
+        sipHeaderPrefix: "X-",
+      },
+      { kind: "sipx", key: "Queue", value: "billing" },
+      { kind: "sipuui", key: "ignored", value: "616263;encoding=hex" },
+    ],
+  });
+  expect(result.operationContext).toBe("hand-over");
+  const accepted = await lab.application.event("CallTransferAccepted");
+  const ended = await lab.application.event("CallDisconnected");
+  expect(leg.transfers).toEqual([
+    {
+      target: "+18005550150",
+      options: {
+        sipHeaders: {
+          "X-AI-Summary": "dispute%20over%20INV-2207",
+          "X-MS-Custom-Queue": "billing",
+          "User-To-User": "616263;encoding=hex",
+        },
+        signal: expect.any(AbortSignal),
+      },
+    },
+  ]);
+  expect(accepted.data).toMatchObject({
+    operationContext: "hand-over",
+    transferTarget: { rawId: "4:+18005550150" },
+    transferee: { rawId: "4:+14255550100" },
+    resultInformation: { code: 200, subCode: 0 },
+  });
+  expect(ended.data).toMatchObject({ resultInformation: { code: 200, subCode: 7000 } });
+});
+
+test("a refused transfer leaves the call up and names the SBC's answer", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  leg.onTransfer = () =>
+    Promise.reject(
+      new PstnRefusal("Busy Here", {
+        code: 486,
+        subCode: 560_486,
+        sip: { code: 486, message: "Busy Here" },
+        q850: { code: 17, message: "User busy" },
+      }),
+    );
+  await callConnection.transferCallToParticipant(HUMAN, { operationContext: "hand-over" });
+  const { data } = await lab.application.event("CallTransferFailed");
+  expect(data).toMatchObject({
+    operationContext: "hand-over",
+    resultInformation: {
+      code: 486,
+      subCode: 560_486,
+      sipDetails: { code: 486, message: "Busy Here" },
+      q850Details: { code: 17, message: "User busy" },
+    },
+  });
+  const { callConnectionState } = await callConnection.getCallConnectionProperties();
+  expect(callConnectionState).toBe("connected");
+});
+
+test("a second transfer while one is pending is refused with 409/8607", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  leg.onTransfer = () => promise;
+  await callConnection.transferCallToParticipant(HUMAN);
+  const second = await refusal(callConnection.transferCallToParticipant(HUMAN));
+  const { callConnectionState } = await callConnection.getCallConnectionProperties();
+  resolve();
+  expect(second).toMatchObject({ statusCode: 409, code: "8607" });
+  expect(callConnectionState).toBe("transferring");
+  await lab.application.event("CallTransferAccepted");
+});
+
+test("the outcome goes to the operation's own callback address", async () => {
+  await using lab = await startTestLab();
+  const { callConnection } = await connect(lab);
+  await callConnection.transferCallToParticipant(HUMAN, {
+    operationCallbackUrl: `${lab.application.url}/transfers?secret=s`,
+  });
+  const { path } = await lab.application.event("CallTransferAccepted");
+  expect(path).toBe("/transfers?secret=s");
+});
+
+test.each([
+  ["a space", "Customer is angry", /X-AI-Summary.*" "/],
+  ["more than 256 characters", "a".repeat(257), /X-AI-Summary.*257.*256/],
+])("a header value with %s is refused by name", async (_what, value, message) => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  const refused = await refusal(summary(callConnection, value));
+  expect(refused).toMatchObject({ statusCode: 400, code: "8523" });
+  expect(refused.message).toMatch(message);
+  expect(leg.transfers).toEqual([]);
+  expect(lab.trace.events).toContainEqual(
+    expect.objectContaining({ type: "error", code: "ACS_CUSTOM_HEADER" }),
+  );
+});
+
+test("six custom headers are one too many", async () => {
+  await using lab = await startTestLab();
+  const { callConnection } = await connect(lab);
+  const six = [1, 2, 3, 4, 5, 6].map((n) => ({ kind: "sipx", key: `H${n}`, value: "v" }) as const);
+  const attempt = callConnection.transferCallToParticipant(HUMAN, { customCallingContext: six });
+  expect((await refusal(attempt)).message).toMatch(/6 custom headers.*5/);
+});
+
+test("a policy may cut values instead, and nothing lets a line break through", async () => {
+  await using lab = await startTestLab({ policy: { customHeaders: "truncate" } });
+  const { leg, callConnection } = await connect(lab);
+  const attempt = summary(callConnection, "x\r\nX-Evil: 1");
+  expect(await refusal(attempt)).toMatchObject({ statusCode: 400, code: "8523" });
+  await summary(callConnection, "a".repeat(300));
+  await lab.application.event("CallTransferAccepted");
+  expect(leg.transfers[0]?.options.sipHeaders).toEqual({ "X-AI-Summary": "a".repeat(256) });
+});
+
+test("a transfer of a call that is gone is refused with 404/8522", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  leg.end();
+  await lab.application.event("CallDisconnected");
+  const attempt = callConnection.transferCallToParticipant(HUMAN);
+  expect(await refusal(attempt)).toEqual({
+    statusCode: 404,
+    code: "8522",
+    message: "Call not found.",
+  });
+});
+
+test("a fault makes a failed transfer end the call", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  leg.onTransfer = () =>
+    Promise.reject(new PstnRefusal("Decline", { code: 603, subCode: 560_603 }));
+  lab.faults.add({ name: "acs.drop-failed-transfer" });
+  await callConnection.transferCallToParticipant(HUMAN);
+  await lab.application.event("CallTransferFailed");
+  const { data } = await lab.application.event("CallDisconnected");
+  expect(data).toMatchObject({ resultInformation: { code: 603 } });
+});
