@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { run } from "./cli/run.ts";
+import { up } from "./cli/up.ts";
 import { UsageError } from "./cli/usage.ts";
 
 const HELP = `linecheck: a voice agent's whole telephone world on one machine, scripted
@@ -11,11 +12,15 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
       --repeat N                          run each scenario N times
       --reporter NAME                     progress (default), junit, json, verbose
       --out FOLDER                        traces, ladders and recordings (default: out)
+  linecheck up [options]              the lab stays up for your own agent; prints its settings
+      --subscribe URL                     your agent's webhook for IncomingCall
+      --out FOLDER                        trace and the lab's CA file (default: out)
   linecheck help
 `;
 
 const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   run,
+  up,
   help: async () => {
     process.stdout.write(HELP);
     return 0;

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type DirectRouting, startDirectRouting } from "./acs/direct-routing.ts";
@@ -8,21 +8,23 @@ import { type Acs, startAcs } from "./acs/server.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Fault, type FaultPlan, faultPlan } from "./faults.ts";
 import type { Ivr } from "./ivr/ivr.ts";
-import type { DeskCall } from "./ivr/desk.ts";
 import type { Queue } from "./ivr/queue.ts";
-import { type LabCall, openLabCall } from "./lab/call.ts";
-import { type SbcCertificate, issueCertificates } from "./lab/certificates.ts";
+import type { LabCall } from "./lab/call.ts";
+import {
+  issueCertificates,
+  type LabCertificates,
+  type SbcCertificate,
+} from "./lab/certificates.ts";
 import { readCustomers } from "./lab/customers.ts";
 import { addressOf, portOf, startDaemons, startTelephony } from "./lab/network.ts";
 import { NUMBERS, SBC_DOMAIN, SBC_FQDN, VOICES } from "./lab/numbers.ts";
-import { startVoices } from "./lab/voices.ts";
-import { type Script, createScript } from "./openai/script.ts";
+import { type LabCallRequest, People, type QueueCall } from "./lab/people.ts";
+import { startVoices, type Voices } from "./lab/voices.ts";
+import { createScript, type Script } from "./openai/script.ts";
 import { type OpenAi, startOpenAi } from "./openai/server.ts";
-import { type Phone, startPhone } from "./phone/phone.ts";
-import type { IncomingPhoneCall } from "./phone/incoming-call.ts";
 import type { Sbc } from "./sbc/sbc.ts";
 import { type Speech, startSpeech } from "./speech/server.ts";
-import { type Trace, openTrace } from "./trace.ts";
+import { openTrace, type Trace } from "./trace.ts";
 
 export type { LabCall } from "./lab/call.ts";
 export { NUMBERS } from "./lab/numbers.ts";
@@ -43,13 +45,6 @@ export interface LabOptions {
   firstTokenMs?: number;
   /** Folder with customers.json and audio/. Default: the bundled fixtures. */
   fixtures?: string;
-}
-
-/** A call that rings at the human agent's desk. */
-export interface QueueCall {
-  readonly desk: DeskCall;
-  header(name: string): string | undefined;
-  answer(): Promise<LabCall>;
 }
 
 /** The whole telephone world of one voice agent, wired and running. */
@@ -83,13 +78,176 @@ export interface Lab extends AsyncDisposable {
   waitForQuiet(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
 }
 
-export interface LabCallRequest {
-  /** The customer's own number. Default: the first customer's. */
-  from?: string;
-  headers?: Readonly<Record<string, string>>;
-  signal?: AbortSignal;
-}
-
 const SERVICE_KEYS = { speech: "lab-speech-key", openai: "lab-openai-key" } as const;
 const DEPLOYMENT = "voice-agent";
 const TRUNK_ONLINE_TIMEOUT_MS = 10_000;
+
+/**
+ * Starts every party and wires them. Resolves when the SBC's trunk is Online at ACS, or, where its
+ * certificate is a wrong one on purpose, when its first OPTIONS was judged.
+ */
+export async function startLab(options: LabOptions = {}): Promise<Lab> {
+  const opened = new AsyncDisposableStack();
+  try {
+    const world = await openWorld(options, opened);
+    const people = opened.use(new People({ ...world, folder: options.folder }));
+    await people.startHuman();
+    return describeLab(world, people, opened);
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+type World = Awaited<ReturnType<typeof openWorld>>;
+
+async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
+  const { clock = systemClock(), folder, sbcCertificate = "good" } = options;
+  if (folder !== undefined) mkdirSync(folder, { recursive: true });
+  const trace = opened.use(
+    openTrace({ clock, ...(folder === undefined ? {} : { file: join(folder, "trace.jsonl") }) }),
+  );
+  const faults = faultPlan(options.faults);
+  const fixtures = options.fixtures ?? join(HOME, "fixtures");
+  const [voices, certificates] = await Promise.all([
+    startVoices({ audioFolder: join(fixtures, "audio") }),
+    issueCertificates(clock, sbcCertificate),
+  ]);
+  opened.use(voices);
+  const ground = { clock, trace, faults, certificates };
+  const daemons = await startDaemons(ground, opened);
+  const azure = await startAzure(
+    { ...ground, voices, options, sbcPort: portOf(daemons.sbc, "tls") },
+    opened,
+  );
+  const customers = readCustomers(join(fixtures, "customers.json"));
+  const { directRouting } = azure;
+  const telephony = await startTelephony(
+    { ...ground, daemons, voices, customers, directRouting },
+    opened,
+  );
+  if (sbcCertificate === "good") {
+    await directRouting.waitForOnline(SBC_FQDN, { timeoutMs: TRUNK_ONLINE_TIMEOUT_MS });
+  }
+  return { ...ground, voices, daemons, fixtures, customers, ...azure, ...telephony };
+}
+
+interface AzureOptions {
+  readonly clock: Clock;
+  readonly trace: Trace;
+  readonly faults: FaultPlan;
+  readonly certificates: LabCertificates;
+  readonly voices: Voices;
+  readonly options: LabOptions;
+  readonly sbcPort: number;
+}
+
+/** Microsoft's side: the Direct Routing edge, ACS, Speech and OpenAI. */
+async function startAzure(
+  { clock, trace, faults, certificates, voices, options, sbcPort }: AzureOptions,
+  opened: AsyncDisposableStack,
+) {
+  const resource = createResource({
+    name: "lab",
+    domains: [SBC_DOMAIN],
+    trunks: [{ fqdn: SBC_FQDN, sipSignalingPort: sbcPort, address: "127.0.0.1" }],
+    routes: [{ name: "human queue", numberPattern: `^\\${NUMBERS.queue}$`, trunks: [SBC_FQDN] }],
+  });
+  const { services, edge, ca } = certificates;
+  const directRouting = opened.use(
+    await startDirectRouting({
+      clock,
+      trace: trace.as("acs"),
+      resource,
+      certificate: edge,
+      ca,
+      faults,
+    }),
+  );
+  const script = createScript();
+  const common = { clock, faults };
+  const [acs, speech, openai] = await Promise.all([
+    startAcs({
+      ...common,
+      trace: trace.as("acs"),
+      resource,
+      pstn: directRouting,
+      tls: services,
+      ca: [ca],
+    }),
+    startSpeech({
+      ...common,
+      trace: trace.as("speech"),
+      synthesiser: voices.synthesiser,
+      recogniser: voices.recogniser,
+      keys: [SERVICE_KEYS.speech],
+    }),
+    startOpenAi({
+      ...common,
+      trace: trace.as("openai"),
+      script,
+      keys: [SERVICE_KEYS.openai],
+      deployments: [DEPLOYMENT],
+      ...(options.firstTokenMs === undefined ? {} : { firstTokenMs: options.firstTokenMs }),
+    }),
+  ]);
+  for (const service of [acs, speech, openai]) opened.use(service);
+  return { resource, directRouting, acs, speech, openai, script };
+}
+
+function describeLab(world: World, people: People, opened: AsyncDisposableStack): Lab {
+  const { daemons, certificates, acs } = world;
+  return {
+    ...world,
+    sbcFqdn: SBC_FQDN,
+    ca: certificates.ca,
+    carrierAddress: {
+      udp: addressOf(daemons.carrier, "udp"),
+      ws: addressOf(daemons.carrier, "ws"),
+    },
+    agentEnvironment: agentEnvironment(world),
+    async useAgent(webhookUrl) {
+      await acs.subscribe(webhookUrl);
+    },
+    call: (number, request) => people.call(number, request),
+    nextQueueCall: (wait) => people.nextQueueCall(wait),
+    hangUpAll: () => people.hangUpAll(),
+    waitForQuiet: (wait) => waitForQuiet(world, wait),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+function agentEnvironment({ acs, speech, openai, fixtures, resource }: World) {
+  return {
+    AGENT_PORT: "0",
+    ACS_CONNECTION_STRING: acs.connectionString,
+    ACS_ALLOW_INSECURE_CONNECTION: "true",
+    ACS_CALLBACK_AUDIENCE: resource.resourceId,
+    ACS_CALLBACK_JWKS_URL: `${acs.url}/calling/keys`,
+    EVENT_GRID_SECRET: randomBytes(18).toString("base64url"),
+    SPEECH_HOST: speech.url,
+    SPEECH_KEY: SERVICE_KEYS.speech,
+    SPEECH_VOICE: VOICES.agent,
+    AZURE_OPENAI_ENDPOINT: openai.url,
+    AZURE_OPENAI_KEY: SERVICE_KEYS.openai,
+    AZURE_OPENAI_DEPLOYMENT: DEPLOYMENT,
+    AGENT_QUEUE_NUMBER: NUMBERS.queue,
+    AGENT_CUSTOMERS: join(fixtures, "customers.json"),
+    LOG_LEVEL: "silent",
+  };
+}
+
+async function waitForQuiet(
+  { clock, acs }: World,
+  { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+): Promise<void> {
+  const deadlineMs = clock.now() + timeoutMs;
+  for (;;) {
+    const left = acs.calls.filter((call) => call.state !== "disconnected");
+    if (left.length === 0) return;
+    if (clock.now() > deadlineMs) {
+      throw new Error(`${left.length} call(s) at ACS still up after ${timeoutMs} ms`);
+    }
+    await clock.sleep(20, signal === undefined ? {} : { signal });
+  }
+}

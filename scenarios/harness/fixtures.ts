@@ -185,12 +185,18 @@ function acsFixture({ lab, steps }: FixtureParts): AcsFixture {
     async incomingCall({ withinMs = STEP_TIMEOUT_MS } = {}) {
       await posted("event-grid", "IncomingCall", withinMs);
       const payload = lab.acs.incomingCalls.at(-1);
-      const headers = payload?.customContext?.sipHeaders ?? {};
-      const header = (name: string) =>
-        Object.entries(headers).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
-      return { payload, ...carriesHeaders(trace, header) };
+      return { payload, ...carriesHeaders(trace, (name) => sipHeaderOf(payload, name)) };
     },
   };
+}
+
+/** A header of an IncomingCall's `customContext.sipHeaders`, by name in any case. */
+function sipHeaderOf(payload: unknown, name: string): string | undefined {
+  const { sipHeaders = {} } =
+    (payload as { customContext?: { sipHeaders?: Record<string, string> } } | undefined)
+      ?.customContext ?? {};
+  const wanted = name.toLowerCase();
+  return Object.entries(sipHeaders).find(([key]) => key.toLowerCase() === wanted)?.[1];
 }
 
 /** The end of a script is the end of every call: what is still there afterwards has leaked. */

@@ -10,20 +10,25 @@ export interface ResponseTimeBudget {
 }
 
 declare module "vitest" {
-  // The type parameter is vitest's; its name has to be the same.
-  interface Matchers<T> {
+  // The type parameters are vitest's; their names and defaults have to be the same.
+  interface Matchers<R extends void | Promise<void> = void | Promise<void>, T = unknown> {
     /** The header arrived; with `value`: exactly so, after percent-decoding. */
-    toHaveHeader(name: string, value?: string): T;
+    toHaveHeader(name: string, value?: string): R;
     /** Response times measured at the caller's ear. Default budget: budgets.ts. */
-    toHaveResponseTime(budget?: ResponseTimeBudget): T;
+    toHaveResponseTime(budget?: ResponseTimeBudget): R;
     /** After each barge-in the agent fell silent in time. Default 300 ms. */
-    toGoQuietWithin(limitMs?: number): T;
+    toGoQuietWithin(limitMs?: number): R;
     /** No hole in the received audio longer than this. Default 60 ms. */
-    toHaveNoGapAbove(limitMs?: number): T;
+    toHaveNoGapAbove(limitMs?: number): R;
   }
 }
 
-expect.extend({
+/** Adds the matchers to vitest's `expect`. Calling it again changes nothing. */
+export function addMatchers(): void {
+  expect.extend(MATCHERS);
+}
+
+const MATCHERS: Parameters<typeof expect.extend>[0] = {
   toHaveHeader(received: CarriesHeaders, name: string, value?: string) {
     const raw = received.header(name);
     const pass = raw !== undefined && (value === undefined || decoded(raw) === value);
@@ -74,7 +79,7 @@ expect.extend({
         `expected no gap above ${limitMs} ms in the received audio, got ${line.longestGapMs.toFixed(0)} ms`,
     };
   },
-});
+};
 
 function shown(raw: string): string {
   const text = decoded(raw);

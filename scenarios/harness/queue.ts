@@ -25,7 +25,7 @@ export interface Handoff extends CarriesHeaders {
 
 export function queueFixture({ lab, steps }: { lab: Lab; steps: Steps }): QueueFixture {
   return {
-    refuses: (status, reason) => lab.queue.refuse({ status, ...(reason ? { reason } : {}) }),
+    refuses: (status, reason) => lab.queue.refuseWith({ status, ...(reason ? { reason } : {}) }),
     nextCall: ({ withinMs = STEP_TIMEOUT_MS } = {}) =>
       steps.run("a call reaches the human queue", async (signal) => {
         const call = await lab.nextQueueCall({ signal, timeoutMs: withinMs });

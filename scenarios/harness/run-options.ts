@@ -24,6 +24,7 @@ export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
     agentEnvironment: Object.fromEntries(
       parseList(environment["LINECHECK_AGENT_ENV"]).map(parsePair),
     ),
+    repeat: Number(environment["LINECHECK_REPEAT"] ?? "1"),
   };
 }
 

@@ -1,10 +1,12 @@
 import { type TestContext, test } from "vitest";
 import type { LabOptions } from "../../simulator/lab.ts";
 import { type Fixtures, startRun } from "./fixtures.ts";
-import "./matchers.ts";
+import { addMatchers } from "./matchers.ts";
 import { type RunOptions, readRunOptions } from "./run-options.ts";
 
 export { expect } from "vitest";
+
+addMatchers();
 
 export type ScenarioBody = (fixtures: Fixtures) => Promise<void>;
 

@@ -78,7 +78,7 @@ export function openLabCall(options: LabCallOptions): LabCall {
       await call[Symbol.asyncDispose]();
       await ear[Symbol.asyncDispose]();
       if (recordingFile !== undefined) {
-        writeWav(recordingFile, { left: said.audio(), right: heard.audio() });
+        await writeWav(recordingFile, { left: said.audio(), right: heard.audio() });
       }
     },
   };

@@ -1,8 +1,8 @@
 import {
   type CertificateAuthority,
-  type IssuedCertificate,
   createCertificateAuthority,
   createKeyPair,
+  type IssuedCertificate,
 } from "../certificates.ts";
 import type { Clock } from "../clock.ts";
 import { MICROSOFT_PROXIES, SBC_FQDN } from "./numbers.ts";

@@ -14,5 +14,10 @@ export function readCustomers(file: string): readonly Customer[] {
 
 function isCustomer(entry: unknown): entry is Customer {
   if (typeof entry !== "object" || entry === null) return false;
-  return "id" in entry && typeof entry.id === "string" && "phoneNumber" in entry && typeof entry.phoneNumber === "string";
+  return (
+    "id" in entry &&
+    typeof entry.id === "string" &&
+    "phoneNumber" in entry &&
+    typeof entry.phoneNumber === "string"
+  );
 }

@@ -111,9 +111,14 @@ function startLabSbc(options: TelephonyOptions): Promise<Sbc> {
     drachtio: daemons.sbc.control,
     fqdn: SBC_FQDN,
     domainSide: {
+      port: portOf(daemons.sbc, "tls"),
       proxies: directRouting.datacenters.map(({ name, host, port }) => ({ name, host, port })),
     },
-    trunkSide: { queues: { [NUMBERS.queue]: addressOf(daemons.queue, "udp") } },
+    trunkSide: {},
+    routes: [
+      { number: NUMBERS.queue, to: addressOf(daemons.queue, "udp") },
+      { number: NUMBERS.agent, to: "microsoft" },
+    ],
     faults,
     ...(optionsIntervalMs === undefined ? {} : { optionsIntervalMs }),
   });

@@ -36,7 +36,7 @@ export async function startVoices({ audioFolder }: VoicesOptions = {}): Promise<
   const recorded = audioFolder === undefined ? [] : readManifest(audioFolder);
 
   const recording = async (file: string, text: string): Promise<Audio> => {
-    const audio = readWav(file);
+    const audio = await readWav(file);
     await recogniser.enrol({ text, audio });
     return audio;
   };
@@ -60,10 +60,7 @@ export async function startVoices({ audioFolder }: VoicesOptions = {}): Promise<
     },
     listenTo: (session, trace, call) => listen(recogniser, session, { trace, call }),
     async [Symbol.asyncDispose]() {
-      await Promise.all([
-        synthesiser[Symbol.asyncDispose](),
-        recogniser[Symbol.asyncDispose](),
-      ]);
+      await Promise.all([synthesiser[Symbol.asyncDispose](), recogniser[Symbol.asyncDispose]()]);
     },
   };
 }

@@ -1,0 +1,79 @@
+import { once } from "node:events";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type Lab, NUMBERS, startLab } from "../lab.ts";
+import { scriptContactCentre } from "../openai/contact-centre.ts";
+import { readArguments, UsageError } from "./usage.ts";
+
+/** What `linecheck call` has to know of the lab that is up; written to `<out>/lab.json`. */
+export interface LabState {
+  readonly phoneServer: string;
+}
+
+/** How long the probe call may take. */
+const PROBE_TIMEOUT_MS = 20_000;
+
+/**
+ * `linecheck up`: the lab stays up for a developer's own agent until it is interrupted. Everything
+ * that the agent has to be told is printed as `NAME=value`; `READY` comes when a call got through
+ * the carrier and the IVR's prompt was heard.
+ */
+export async function up(args: string[]): Promise<number> {
+  const { values } = readArguments({
+    args,
+    options: {
+      subscribe: { type: "string" },
+      out: { type: "string", default: "out" },
+    },
+  });
+  const webhook = readWebhook(values.subscribe);
+  const out = resolve(values.out);
+  mkdirSync(out, { recursive: true });
+  await using lab = await startLab({ folder: out });
+  scriptContactCentre(lab.script);
+  const caFile = join(out, "lab-ca.pem");
+  const stateFile = join(out, "lab.json");
+  writeFileSync(caFile, lab.ca);
+  print(settings(lab, caFile));
+  if (webhook !== undefined) await lab.useAgent(webhook);
+  await probe(lab);
+  const state: LabState = { phoneServer: lab.carrierAddress.ws };
+  writeFileSync(stateFile, JSON.stringify(state));
+  process.stdout.write("READY\n");
+  await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  rmSync(stateFile, { force: true });
+  return 0;
+}
+
+function readWebhook(text: string | undefined): string | undefined {
+  if (text === undefined || URL.canParse(text)) return text;
+  throw new UsageError(
+    `--subscribe: expected the agent's webhook URL, got ${JSON.stringify(text)}`,
+  );
+}
+
+function settings(lab: Lab, caFile: string): Record<string, string> {
+  const secure = lab.acs.secureConnectionString;
+  return {
+    ...lab.agentEnvironment,
+    ...(secure === undefined ? {} : { ACS_SECURE_CONNECTION_STRING: secure }),
+    NODE_EXTRA_CA_CERTS: caFile,
+    LINECHECK_SERVICE_NUMBER: NUMBERS.service,
+    LINECHECK_SIP_UDP: lab.carrierAddress.udp,
+    LINECHECK_SIP_WS: lab.carrierAddress.ws,
+  };
+}
+
+function print(entries: Record<string, string>): void {
+  for (const [name, value] of Object.entries(entries)) process.stdout.write(`${name}=${value}\n`);
+}
+
+/** A call of our own: the lab is ready when its first prompt has been heard at a phone. */
+async function probe(lab: Lab): Promise<void> {
+  const call = await lab.call(NUMBERS.service);
+  await lab.trace.waitFor(
+    (event) => event.type === "heard" && event.kind === "phrase" && event.call === call.id,
+    { timeoutMs: PROBE_TIMEOUT_MS, what: "prompt of the IVR at the probe's phone" },
+  );
+  await call.hangUp();
+}
