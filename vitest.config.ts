@@ -1,25 +1,36 @@
 import { defineConfig } from "vitest/config";
 
-// Scenarios run real audio in real time and mostly wait; two files at once keep two cores busy
-// without pushing any frame late. A step's own deadline is shorter than the test's time-out.
+// The three projects run one after another (`groupOrder`): scenarios play audio in real time, and
+// nothing else should compete with them for the processor.
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: "unit",
-          setupFiles: [".ci/leaks.ts"],
           include: ["{agent,simulator,scenarios,bench,.ci}/**/*.test.ts"],
+          setupFiles: [".ci/leaks.ts"],
           testTimeout: 15_000,
+          sequence: { groupOrder: 1 },
         },
       },
       {
         test: {
           name: "scenario",
-          setupFiles: [".ci/leaks.ts"],
           include: ["scenarios/**/*.scenario.ts"],
-          testTimeout: 90_000,
+          setupFiles: [".ci/leaks.ts"],
           hookTimeout: 30_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        // Scenarios run with one link of the call cut: they have to fail, and to name the link.
+        test: {
+          name: "links",
+          include: ["scenarios/harness/**/*.links.ts"],
+          testTimeout: 120_000,
+          maxConcurrency: 2,
+          sequence: { groupOrder: 3 },
         },
       },
     ],

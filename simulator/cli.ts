@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { call } from "./cli/call.ts";
 import { run } from "./cli/run.ts";
 import { up } from "./cli/up.ts";
 import { UsageError } from "./cli/usage.ts";
@@ -15,12 +16,15 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
   linecheck up [options]              the lab stays up for your own agent; prints its settings
       --subscribe URL                     your agent's webhook for IncomingCall
       --out FOLDER                        trace and the lab's CA file (default: out)
+  linecheck call [+NUMBER] [options]  one call from the terminal into a lab that is up
+      --press DIGITS  --say TEXT  --wav FILE  --from +NUMBER  --seconds N
   linecheck help
 `;
 
 const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   run,
   up,
+  call,
   help: async () => {
     process.stdout.write(HELP);
     return 0;

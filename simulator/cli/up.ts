@@ -3,12 +3,8 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Lab, NUMBERS, startLab } from "../lab.ts";
 import { scriptContactCentre } from "../openai/contact-centre.ts";
+import { startControl } from "./control.ts";
 import { readArguments, UsageError } from "./usage.ts";
-
-/** What `linecheck call` has to know of the lab that is up; written to `<out>/lab.json`. */
-export interface LabState {
-  readonly phoneServer: string;
-}
 
 /** How long the probe call may take. */
 const PROBE_TIMEOUT_MS = 20_000;
@@ -37,8 +33,8 @@ export async function up(args: string[]): Promise<number> {
   print(settings(lab, caFile));
   if (webhook !== undefined) await lab.useAgent(webhook);
   await probe(lab);
-  const state: LabState = { phoneServer: lab.carrierAddress.ws };
-  writeFileSync(stateFile, JSON.stringify(state));
+  await using control = await startControl(lab);
+  writeFileSync(stateFile, JSON.stringify(control.address), { mode: 0o600 });
   process.stdout.write("READY\n");
   await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
   rmSync(stateFile, { force: true });

@@ -1,0 +1,137 @@
+import { randomBytes } from "node:crypto";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Lab, LabCall } from "../lab.ts";
+
+/** What `linecheck call` asks of the lab that is up. */
+export interface CallOrder {
+  readonly number: string;
+  readonly from: string;
+  /** Keys pressed once the call is up. */
+  readonly press?: string;
+  /** Spoken in this order: texts, and paths of WAV files. */
+  readonly say: readonly string[];
+  /** The call is ended after this. */
+  readonly lengthMs: number;
+}
+
+/** What happens in that call, one JSON object a line. */
+export type CallNews =
+  | { readonly kind: "connected"; readonly callId: string }
+  | { readonly kind: "heard" | "said" | "pressed"; readonly text: string }
+  | { readonly kind: "ended" | "failed"; readonly reason: string };
+
+/** Where the control port is and the word that opens it; kept in `<out>/lab.json`. */
+export interface ControlAddress {
+  readonly url: string;
+  readonly token: string;
+}
+
+export interface Control extends AsyncDisposable {
+  readonly address: ControlAddress;
+}
+
+const ORDER_LIMIT_BYTES = 64 * 1024;
+
+/** A port on loopback through which the command line makes calls in a lab that is up. */
+export async function startControl(lab: Lab): Promise<Control> {
+  const token = randomBytes(18).toString("base64url");
+  const server = createServer((request, response) => {
+    void serve({ lab, token, request, response });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(0, "127.0.0.1", resolve);
+  });
+  // A server that listens on a port always has this form of address.
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: { url: `http://127.0.0.1:${port}`, token },
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => {
+        server.close(resolve);
+      });
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+interface Exchange {
+  readonly lab: Lab;
+  readonly token: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+async function serve({ lab, token, request, response }: Exchange): Promise<void> {
+  if (request.headers.authorization !== `Bearer ${token}`) return refuse(response, 401);
+  if (request.method !== "POST" || request.url !== "/calls") return refuse(response, 404);
+  const tell = (news: CallNews) => void response.write(`${JSON.stringify(news)}\n`);
+  try {
+    const order = await readOrder(request);
+    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    await makeCall(lab, order, { tell, response });
+  } catch (error) {
+    tell({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
+  }
+  response.end();
+}
+
+function refuse(response: ServerResponse, status: number): void {
+  response.writeHead(status).end();
+}
+
+async function readOrder(request: IncomingMessage): Promise<CallOrder> {
+  const parts: Buffer[] = [];
+  let lengthBytes = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    lengthBytes += part.length;
+    if (lengthBytes > ORDER_LIMIT_BYTES) throw new Error(`order above ${ORDER_LIMIT_BYTES} bytes`);
+    parts.push(part);
+  }
+  // Sent by `linecheck call`, which has checked it; the token says that it was.
+  return JSON.parse(Buffer.concat(parts).toString("utf8")) as CallOrder;
+}
+
+async function makeCall(
+  lab: Lab,
+  order: CallOrder,
+  { tell, response }: { tell: (news: CallNews) => void; response: ServerResponse },
+): Promise<void> {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  const line = await lab.call(order.number, { from: order.from, signal: gone.signal });
+  tell({ kind: "connected", callId: line.id });
+  const over = AbortSignal.any([gone.signal, line.ended]);
+  const stop = lab.trace.subscribe((event) => {
+    if (event.type !== "heard" || event.call !== line.id) return;
+    if (event.kind === "phrase") tell({ kind: "heard", text: event.text });
+    if (event.kind === "noMatch")
+      tell({ kind: "heard", text: "(speech that the lab does not know)" });
+  });
+  try {
+    await script(line, order, { tell, over });
+    await lab.clock.sleep(order.lengthMs, { signal: over });
+  } catch (error) {
+    if (!over.aborted) throw error;
+  } finally {
+    stop();
+    await line.hangUp();
+  }
+  tell({ kind: "ended", reason: line.ended.aborted ? String(line.ended.reason) : "time is up" });
+}
+
+async function script(
+  line: LabCall,
+  { press, say }: CallOrder,
+  { tell, over }: { tell: (news: CallNews) => void; over: AbortSignal },
+): Promise<void> {
+  if (press !== undefined) {
+    await line.press(press, { signal: over });
+    tell({ kind: "pressed", text: press });
+  }
+  for (const text of say) {
+    await line.say(text, { signal: over });
+    tell({ kind: "said", text });
+  }
+}
