@@ -43,6 +43,7 @@ export class EstablishedCall implements PhoneCall {
   readonly #session: Session;
   readonly #end = Promise.withResolvers<CallEnd>();
   #hangUp: Promise<void> | undefined;
+  #weHungUp = false;
 
   constructor({ clock, session, media, callId }: PhoneCallOptions) {
     this.callId = callId;
@@ -60,7 +61,7 @@ export class EstablishedCall implements PhoneCall {
     };
     session.stateChange.addListener((state) => {
       if (state !== SessionState.Terminated) return;
-      this.#finish({ by: this.#hangUp === undefined ? "remote" : "local" });
+      this.#finish({ by: this.#weHungUp ? "local" : "remote" });
     });
   }
 
@@ -89,6 +90,7 @@ export class EstablishedCall implements PhoneCall {
 
   async #sayBye(): Promise<void> {
     if (this.#session.state !== SessionState.Established) return;
+    this.#weHungUp = true;
     const { promise, resolve } = Promise.withResolvers<void>();
     using _deadline = this.#clock.after(BYE_TIMEOUT_MS, resolve);
     const answered = () => resolve();

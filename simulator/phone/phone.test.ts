@@ -1,0 +1,163 @@
+import Srf from "drachtio-srf";
+import { expect, onTestFinished, test } from "vitest";
+import { systemClock } from "../clock.ts";
+import { connectDrachtio } from "../drachtio/application.ts";
+import { startDrachtioDaemon } from "../drachtio/daemon.ts";
+import { openMediaSession } from "../media/session.ts";
+import { openTrace, silentTrace } from "../trace.ts";
+import { CallRefused } from "./outgoing-call.ts";
+import { startPhone } from "./phone.ts";
+
+const clock = systemClock();
+
+/** A SIP server whose application answers each INVITE as the test says. */
+async function server(answer: (req: Srf.SrfRequest, res: Srf.SrfResponse, srf: Srf) => void) {
+  const resources = new AsyncDisposableStack();
+  onTestFinished(() => resources.disposeAsync());
+  const contacts = [{ transport: "ws", host: "127.0.0.1", port: 0 }] as const;
+  const daemon = resources.use(
+    await startDrachtioDaemon({ clock, trace: silentTrace, contacts: [...contacts] }),
+  );
+  const srf = resources.use(await connectDrachtio(daemon.control));
+  srf.invite((req, res) => answer(req, res, srf));
+  const trace = openTrace({ clock });
+  const phone = resources.use(
+    await startPhone({
+      clock,
+      trace: trace.as("phone"),
+      server: `ws://127.0.0.1:${daemon.contacts[0]?.port}`,
+      number: "+14255550100",
+      displayName: "Dana Miller",
+    }),
+  );
+  return { srf, phone, trace, resources };
+}
+
+const media = (call: string) => openMediaSession({ clock, trace: silentTrace, call });
+
+test("a call is answered, carries key presses and ends with our BYE", async ({ signal }) => {
+  const digits = Promise.withResolvers<string>();
+  const bye = Promise.withResolvers<string>();
+  const headers = Promise.withResolvers<string>();
+  const { phone, resources } = await server(async (req, res, srf) => {
+    headers.resolve(`${req.get("From")} ${req.get("X-Test-Header")} ${req.uri}`);
+    const session = resources.use(await media(req.get("Call-ID")));
+    session.onDigit((digit) => digits.resolve(digit));
+    const dialog = await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
+    dialog.on("destroy", (message) => bye.resolve(message.method));
+  });
+
+  const call = await phone.call("+18005551234", { headers: { "X-Test-Header": "a b" }, signal });
+  await call.press("5", { signal });
+  await call.hangUp();
+
+  expect(await headers.promise).toMatch(
+    /^"Dana Miller" <sip:\+14255550100@127\.0\.0\.1:\d+>;tag=\S+ a b sip:\+18005551234@127\.0\.0\.1:\d+$/,
+  );
+  expect(await digits.promise).toBe("5");
+  expect(await bye.promise).toBe("BYE");
+  expect(await call.ended).toEqual({ by: "local" });
+});
+
+test("a BYE from the other side ends the call with its reason", async ({ signal }) => {
+  const { phone, resources } = await server(async (req, res, srf) => {
+    const session = resources.use(await media(req.get("Call-ID")));
+    const dialog = await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
+    dialog.once("ack", () => {
+      dialog.destroy({ headers: { Reason: 'Q.850;cause=16;text="bye"' } }, () => {});
+    });
+  });
+
+  const call = await phone.call("+18005551234", { signal });
+
+  expect(await call.ended).toEqual({ by: "remote", reason: 'Q.850;cause=16;text="bye"' });
+});
+
+test("a refusal rejects with its status and reason", async ({ signal }) => {
+  const { phone } = await server((_req, res) => res.send(486, "Not Now", {}));
+
+  const refused = await phone.call("+18005551234", { signal }).catch((error: unknown) => error);
+
+  expect(refused).toBeInstanceOf(CallRefused);
+  expect(refused).toMatchObject({ code: "CALL_REFUSED", status: 486, reason: "Not Now" });
+});
+
+test("aborting while it rings cancels the call", async ({ signal }) => {
+  const cancelled = Promise.withResolvers<string>();
+  const { phone } = await server((req, res) => {
+    req.on("cancel", (message) => cancelled.resolve(message.get("CSeq")));
+    res.send(180);
+  });
+  const patience = new AbortController();
+
+  const call = await phone.dial("+18005551234", {
+    signal: AbortSignal.any([signal, patience.signal]),
+  });
+  await call.ringing;
+  patience.abort(new Error("changed my mind"));
+
+  await expect(call.answered).rejects.toThrow("changed my mind");
+  expect(await cancelled.promise).toMatch(/^\d+ CANCEL$/);
+});
+
+test("what is said arrives, and what the other side plays is recorded", async ({ signal }) => {
+  const heard = Promise.withResolvers<void>();
+  const { phone, resources } = await server(async (req, res, srf) => {
+    const session = resources.use(await media(req.get("Call-ID")));
+    session.onFrame(({ samples }) => samples.some((sample) => sample > 4_000) && heard.resolve());
+    await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
+    void session.play(tone(200));
+  });
+
+  const call = await phone.call("+18005551234", { signal });
+  await call.say(tone(200), { signal });
+  await heard.promise;
+  await call.hangUp();
+
+  const loudest = Math.max(...call.session.heard.audio().samples);
+  expect(loudest).toBeGreaterThan(4_000);
+});
+
+test("each message on the WebSocket is a trace event with addresses and Call-ID", async ({
+  signal,
+}) => {
+  const { phone, trace } = await server((_req, res) => res.send(404));
+  await phone.call("+18005551234", { signal }).catch(() => {});
+
+  const messages = trace.events.flatMap((event) =>
+    event.type === "sip" ? [`${event.direction} ${event.message.split("\r\n")[0]}`] : [],
+  );
+  expect(messages[0]).toMatch(/^out INVITE sip:\+18005551234@/);
+  expect(messages).toContain("in SIP/2.0 404 Not Found");
+  expect(trace.events[0]).toMatchObject({
+    party: "phone",
+    type: "sip",
+    transport: "ws",
+    local: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+    remote: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+    call: expect.stringMatching(/./),
+  });
+});
+
+test("a header with a line break is refused before anything is sent", async () => {
+  const { phone, trace } = await server((_req, res) => res.send(404));
+
+  const headers = { "X-Note": "one\r\nX-Two: two" };
+  await expect(phone.call("+18005551234", { headers })).rejects.toThrow("expected one header line");
+  expect(trace.events).toEqual([]);
+});
+
+test("there is no phone without a server", async () => {
+  const options = { clock, trace: silentTrace, number: "+14255550100" };
+
+  await expect(startPhone({ ...options, server: "ws://127.0.0.1:9" })).rejects.toThrow(
+    "no SIP server at ws://127.0.0.1:9",
+  );
+});
+
+function tone(durationMs: number) {
+  const samples = Int16Array.from({ length: durationMs * 8 }, (_, index) =>
+    Math.round(8_000 * Math.sin((2 * Math.PI * 440 * index) / 8_000)),
+  );
+  return { samples, rateHz: 8_000 };
+}
