@@ -80,6 +80,12 @@ export class Listener {
     this.#segmenter = new Segmenter(options);
   }
 
+  /** How much audio has been judged. */
+  get heardMs(): number {
+    const { history } = this.#frontEnd;
+    return (history.first + history.available) * HOP_MS;
+  }
+
   accept(samples: Int16Array, rateHz: number): void {
     for (const _ of this.#frontEnd.append(this.#atAnalysisRate(samples, rateHz))) this.#advance();
   }

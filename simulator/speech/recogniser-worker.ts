@@ -4,20 +4,21 @@ import { type Enrolment, makeTemplate, type Template } from "./template.ts";
 
 export type RecogniserJob =
   | { job: "enrol"; serial: number; enrolment: Enrolment }
-  | { job: "listen"; ear: number; segmentationSilenceMs: number }
+  | { job: "listen"; ear: number; segmentationSilenceMs: number; progress: boolean }
   | { job: "accept"; ear: number; samples: Int16Array; rateHz: number }
   | { job: "finish"; ear: number; serial: number }
   | { job: "close"; ear: number };
 
 export type RecogniserAnswer =
   | { answer: "done"; serial: number }
-  | { answer: "event"; ear: number; event: EarEvent };
+  | { answer: "event"; ear: number; event: EarEvent }
+  | { answer: "progress"; ear: number; heardMs: number };
 
 /** The longest unused goes first. */
 const LIMIT_TEMPLATES = 2000;
 
 const templates: Template[] = [];
-const listeners = new Map<number, Listener>();
+const listeners = new Map<number, { listener: Listener; progress: boolean }>();
 
 function send(answer: RecogniserAnswer): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
@@ -31,6 +32,13 @@ function enrol(enrolment: Enrolment): void {
   if (templates.length > LIMIT_TEMPLATES) templates.shift();
 }
 
+function accept({ ear, samples, rateHz }: Extract<RecogniserJob, { job: "accept" }>): void {
+  const { listener, progress } = listeners.get(ear) ?? {};
+  listener?.accept(samples, rateHz);
+  if (listener === undefined || !progress) return;
+  send({ answer: "progress", ear, heardMs: listener.heardMs });
+}
+
 function perform(job: RecogniserJob): void {
   switch (job.job) {
     case "enrol":
@@ -38,16 +46,17 @@ function perform(job: RecogniserJob): void {
       send({ answer: "done", serial: job.serial });
       break;
     case "listen": {
-      const { ear, segmentationSilenceMs } = job;
+      const { ear, segmentationSilenceMs, progress } = job;
       const emit = (event: EarEvent) => send({ answer: "event", ear, event });
-      listeners.set(ear, new Listener(templates, { segmentationSilenceMs, emit }));
+      const listener = new Listener(templates, { segmentationSilenceMs, emit });
+      listeners.set(ear, { listener, progress });
       break;
     }
     case "accept":
-      listeners.get(job.ear)?.accept(job.samples, job.rateHz);
+      accept(job);
       break;
     case "finish":
-      listeners.get(job.ear)?.finish();
+      listeners.get(job.ear)?.listener.finish();
       send({ answer: "done", serial: job.serial });
       break;
     case "close":

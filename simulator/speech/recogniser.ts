@@ -19,6 +19,8 @@ export interface ListenOptions {
   onEvent: (event: EarEvent) => void;
   /** Silence that ends unknown speech. Default 600 ms. A known sentence ends 200 ms after its last sound. */
   segmentationSilenceMs?: number;
+  /** Called as audio has been judged, after the events it gave rise to: how much of it, so far. */
+  onProgress?: (heardMs: number) => void;
 }
 
 /**
@@ -54,10 +56,11 @@ export async function startRecogniser(): Promise<Recogniser> {
       enrolled.set(key, done);
       return done;
     },
-    listen({ onEvent, segmentationSilenceMs = DEFAULT_SEGMENTATION_SILENCE_MS }) {
+    listen({ onEvent, onProgress, segmentationSilenceMs = DEFAULT_SEGMENTATION_SILENCE_MS }) {
       const ear = ears++;
-      worker.tell({ job: "listen", ear, segmentationSilenceMs });
-      const stop = worker.onEvent(ear, onEvent);
+      const progress = onProgress !== undefined;
+      worker.tell({ job: "listen", ear, segmentationSilenceMs, progress });
+      const stop = worker.subscribe(ear, { onEvent, onProgress });
       return {
         accept(samples, rateHz) {
           worker.tell({ job: "accept", ear, samples: samples.slice(), rateHz });
@@ -93,7 +96,7 @@ function startWorker() {
   const worker = new Worker(new URL("./recogniser-worker.ts", import.meta.url));
   worker.unref();
   const waiting = new Map<number, PromiseWithResolvers<void>>();
-  const listeners = new Map<number, (event: EarEvent) => void>();
+  const listeners = new Map<number, Pick<ListenOptions, "onEvent" | "onProgress">>();
   let serial = 0;
   let closed = false;
 
@@ -103,7 +106,8 @@ function startWorker() {
     waiting.clear();
   };
   worker.on("message", (answer: RecogniserAnswer) => {
-    if (answer.answer === "event") listeners.get(answer.ear)?.(answer.event);
+    if (answer.answer === "event") listeners.get(answer.ear)?.onEvent(answer.event);
+    else if (answer.answer === "progress") listeners.get(answer.ear)?.onProgress?.(answer.heardMs);
     else {
       waiting.get(answer.serial)?.resolve();
       waiting.delete(answer.serial);
@@ -127,7 +131,7 @@ function startWorker() {
       tell({ ...question, serial: serial++ });
       return pending.promise;
     },
-    onEvent(ear: number, listener: (event: EarEvent) => void) {
+    subscribe(ear: number, listener: Pick<ListenOptions, "onEvent" | "onProgress">) {
       listeners.set(ear, listener);
       return () => void listeners.delete(ear);
     },

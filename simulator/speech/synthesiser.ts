@@ -21,6 +21,8 @@ export interface Utterance extends Sentence {
   /** The short name of the first voice that spoke. */
   readonly voice: string;
   readonly sentences: readonly Sentence[];
+  /** The same with the silences between them, whose text is empty. */
+  readonly pieces: readonly Sentence[];
 }
 
 export interface SynthesisRequest {
@@ -147,7 +149,7 @@ function joined(voice: string, pieces: readonly Sentence[]): Utterance {
   const sentences = pieces.filter(({ text }) => text !== "");
   const text = sentences.map((each) => each.text).join(" ");
   const durationMs = (total * 1000) / SYNTHESIS_RATE_HZ;
-  return { text, voice, samples, rateHz: SYNTHESIS_RATE_HZ, durationMs, words, sentences };
+  return { text, voice, samples, rateHz: SYNTHESIS_RATE_HZ, durationMs, words, sentences, pieces };
 }
 
 interface RenderingWorker {

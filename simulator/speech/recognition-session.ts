@@ -1,0 +1,165 @@
+import { type AudioFormat, bytesPerSample, decodeAudio, parseWavHeader } from "./audio-format.ts";
+import { jsonOf, type ServiceContext, type SpeechConnection } from "./connection.ts";
+import type { SpeechMessage } from "./framing.ts";
+import type { EarEvent } from "./listener.ts";
+import type { Ear, Recogniser } from "./recogniser.ts";
+import { type RecognitionDefaults, readSettings } from "./recognition-settings.ts";
+import { RecognitionTurn, type TurnMessage } from "./recognition-turn.ts";
+
+/** How late the service tells, beyond what the audio forces. */
+export interface RecognitionDelays {
+  hypothesisMs: number;
+  phraseMs: number;
+}
+
+export interface RecognitionOptions extends ServiceContext {
+  recogniser: Recogniser;
+  defaults: RecognitionDefaults;
+  delays: RecognitionDelays;
+}
+
+const WITHOUT_HEADER: AudioFormat = { encoding: "pcm", rateHz: 16_000, channels: 1 };
+/** A client that pushes faster than the recogniser works is held back from here on. */
+const LIMIT_AHEAD_MS = 30_000;
+const RESUME_AHEAD_MS = 5000;
+/** Pauses within a known sentence must not cut it, however short the segmentation silence is. */
+const SHORTEST_EAR_SILENCE_MS = 500;
+
+/** One turn with its audio. */
+interface OpenTurn {
+  readonly turn: RecognitionTurn;
+  readonly requestId: string;
+  readonly segmentationSilenceMs: number;
+  format: AudioFormat;
+  ear?: Ear;
+  carry: Buffer;
+  givenMs: number;
+}
+
+/** Serves one connection to a recognition path until it closes. */
+export async function serveRecognition(
+  connection: SpeechConnection,
+  options: RecognitionOptions,
+): Promise<void> {
+  const session = new RecognitionSession(connection, options);
+  connection.onMessage((message) => session.receive(message));
+  await connection.closed;
+  await session.close();
+}
+
+class RecognitionSession {
+  readonly #connection: SpeechConnection;
+  readonly #options: RecognitionOptions;
+  #context: unknown;
+  #open: OpenTurn | undefined;
+  #lastRequestId: string | undefined;
+
+  constructor(connection: SpeechConnection, options: RecognitionOptions) {
+    this.#connection = connection;
+    this.#options = options;
+  }
+
+  receive(message: SpeechMessage): void {
+    if (message.path === "speech.context") {
+      this.#context = jsonOf(message);
+      this.#settings();
+    } else if (message.path === "audio") this.#receiveAudio(message);
+  }
+
+  async close(): Promise<void> {
+    const open = this.#open;
+    this.#open = undefined;
+    await open?.ear?.[Symbol.asyncDispose]();
+  }
+
+  #settings() {
+    const { path, query } = this.#connection;
+    return readSettings({ path, query, context: this.#context, defaults: this.#options.defaults });
+  }
+
+  #receiveAudio(message: SpeechMessage): void {
+    if (message.requestId !== this.#lastRequestId) this.#start(message.requestId);
+    const open = this.#open;
+    if (open === undefined || open.turn.over) return;
+    if (message.body.length === 0) return this.#finish(open);
+    if (message.body.toString("latin1", 0, 4) !== "RIFF") return this.#give(open, message.body);
+    const { format, dataAt } = parseWavHeader(message.body);
+    open.format = format;
+    if (message.body.length > dataAt) this.#give(open, message.body.subarray(dataAt));
+  }
+
+  #start(requestId: string): void {
+    const before = this.#open;
+    void before?.ear?.[Symbol.asyncDispose]();
+    const settings = this.#settings();
+    this.#lastRequestId = requestId;
+    const serviceTag = this.#options.newId();
+    this.#connection.send("turn.start", requestId, { context: { serviceTag } });
+    const turn = new RecognitionTurn({
+      settings,
+      newId: this.#options.newId,
+      send: (sent) => this.#send(requestId, sent),
+      onOver: () => this.#connection.resume(),
+    });
+    this.#open = {
+      turn,
+      requestId,
+      segmentationSilenceMs: settings.segmentationSilenceMs,
+      format: WITHOUT_HEADER,
+      carry: Buffer.alloc(0),
+      givenMs: 0,
+    };
+  }
+
+  /** The ear opens with the first sound: connections that never send any cost nothing. */
+  #give(open: OpenTurn, bytes: Buffer): void {
+    const whole = open.carry.length === 0 ? bytes : Buffer.concat([open.carry, bytes]);
+    const used = whole.length - (whole.length % bytesPerSample(open.format));
+    open.carry = whole.subarray(used);
+    const samples = decodeAudio(open.format, whole.subarray(0, used));
+    open.ear ??= this.#listen(open);
+    open.ear.accept(samples, open.format.rateHz);
+    const aheadMs = open.givenMs;
+    open.givenMs = aheadMs + (samples.length * 1000) / open.format.rateHz;
+  }
+
+  #listen(open: OpenTurn): Ear {
+    let heldBack = false;
+    return this.#options.recogniser.listen({
+      segmentationSilenceMs: Math.max(SHORTEST_EAR_SILENCE_MS, open.segmentationSilenceMs),
+      onEvent: (event) => {
+        this.#trace(event);
+        open.turn.hear(event);
+      },
+      onProgress: (heardMs) => {
+        open.turn.progress(heardMs);
+        const aheadMs = open.givenMs - heardMs;
+        if (!heldBack && aheadMs > LIMIT_AHEAD_MS) this.#connection.pause();
+        if (heldBack && aheadMs < RESUME_AHEAD_MS) this.#connection.resume();
+        heldBack = heldBack ? aheadMs >= RESUME_AHEAD_MS : aheadMs > LIMIT_AHEAD_MS;
+      },
+    });
+  }
+
+  #trace({ type, text, startMs, endMs, confidence }: EarEvent): void {
+    this.#options.trace.record(
+      { type: "heard", kind: type, text, startMs, endMs, confidence },
+      this.#connection.id,
+    );
+  }
+
+  #finish(open: OpenTurn): void {
+    const finished = open.ear?.finish() ?? Promise.resolve();
+    finished.then(
+      () => open.turn.finish(),
+      (error) => this.#connection.refuse(error),
+    );
+  }
+
+  #send(requestId: string, { path, body }: TurnMessage): void {
+    const { hypothesisMs, phraseMs } = this.#options.delays;
+    const delayMs =
+      path === "speech.hypothesis" ? hypothesisMs : path === "speech.phrase" ? phraseMs : 0;
+    this.#connection.send(path, requestId, body, delayMs);
+  }
+}
