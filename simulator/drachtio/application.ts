@@ -19,7 +19,13 @@ export interface ConnectDrachtioOptions extends DrachtioAddress {
 }
 
 /** A connected drachtio-srf application. Disposing it disconnects; twice is fine. */
-export type DrachtioApplication = Srf & AsyncDisposable;
+export type DrachtioApplication = Srf &
+  AsyncDisposable & {
+    /** Where the daemon speaks SIP, as it told on connecting: `udp/127.0.0.1:5060`. */
+    readonly hostPorts: readonly string[];
+  };
+
+const RECONNECT_MAX_DELAY_MS = 1_000;
 
 export class DrachtioConnectError extends Error {
   override readonly name = "DrachtioConnectError";
@@ -39,20 +45,26 @@ export async function connectDrachtio(
   const srf = new Srf(tags);
   // Reconnecting is drachtio-srf's own business; without a listener each lost socket would throw.
   srf.on("error", () => {});
-  try {
-    await authenticated(srf, options);
-  } catch (error) {
+  const life: Life = { ended: false, reconnect: { maxAttempts: options.reconnectAttempts ?? 20 } };
+  const end = () => {
+    life.ended = true;
+    // drachtio-srf keeps this object and looks at it before every attempt.
+    life.reconnect.maxAttempts = 1;
     disconnect(srf);
+  };
+  try {
+    const hostPorts = await authenticated(srf, options, life);
+    return Object.assign(srf, { hostPorts, [Symbol.asyncDispose]: async () => end() });
+  } catch (error) {
+    end();
     throw error;
   }
-  let disposed = false;
-  return Object.assign(srf, {
-    async [Symbol.asyncDispose]() {
-      if (disposed) return;
-      disposed = true;
-      disconnect(srf);
-    },
-  });
+}
+
+/** An application's wish to be connected. */
+interface Life {
+  ended: boolean;
+  reconnect: { maxAttempts: number };
 }
 
 async function probe(address: { host: string; port: number; signal?: AbortSignal }): Promise<void> {
@@ -69,25 +81,33 @@ async function probe(address: { host: string; port: number; signal?: AbortSignal
   }
 }
 
-type Connect = (options: object, callback: (error: Error | null) => void) => void;
+type Connect = (
+  options: object,
+  callback: (error: Error | null, hostPorts: string) => void,
+) => void;
 
-async function authenticated(srf: Srf, options: ConnectDrachtioOptions): Promise<void> {
-  const { host, port, secret, signal, reconnectAttempts = 20 } = options;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+async function authenticated(
+  srf: Srf,
+  { host, port, secret, signal }: ConnectDrachtioOptions,
+  life: Life,
+): Promise<string[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<string[]>();
   const abort = () => reject(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
-  const reconnect = { maxAttempts: reconnectAttempts, retryMaxDelay: 2_000 };
+  const reconnect = Object.assign(life.reconnect, { retryMaxDelay: RECONNECT_MAX_DELAY_MS });
   // The published types know neither the callback nor these options.
   const connect = srf.connect.bind(srf) as unknown as Connect;
-  connect({ host, port, secret, reconnect }, (error) => {
-    if (error === null) return resolve();
+  connect({ host, port, secret, reconnect }, (error, hostPorts) => {
+    // A last attempt may have been under way when the application was disposed.
+    if (life.ended) return disconnect(srf);
+    if (error === null) return resolve(hostPorts.split(","));
     // The daemon hangs up on a wrong secret; drachtio-srf would come back for ever.
     disconnect(srf);
     const where = `${host}:${port}`;
     reject(new DrachtioConnectError(`the daemon at ${where} refused the secret`, { cause: error }));
   });
   try {
-    await promise;
+    return await promise;
   } finally {
     signal?.removeEventListener("abort", abort);
   }

@@ -117,8 +117,8 @@ export function contentType(message: ApplicationMessage): string | undefined {
   return message.body.subarray(0, 3).toString("latin1") === "v=0" ? "application/sdp" : undefined;
 }
 
-const BARE = /^(sips?:)((?:[^@<>;]+@)?)localhost(?![\w.:-])([^;]*)(.*)$/i;
-const BRACKETED = /<(sips?:)((?:[^@<>]+@)?)localhost(?![\w.:-])/gi;
+const BARE = /^(sips?:)((?:[^@<>;]+@)?)localhost(?![\w.:@-])([^;]*)(.*)$/i;
+const BRACKETED = /<(sips?:)((?:[^@<>]+@)?)localhost(?![\w.:@-])/gi;
 
 /**
  * Applications write `localhost` where they do not know their daemon's address. The real daemon

@@ -41,10 +41,11 @@ interface Inbound {
 
 /** Methods that make sense only inside a dialog. */
 const NEVER_FIRST = new Set(["ACK", "BYE", "PRACK", "UPDATE", "CANCEL"]);
-const KNOWN = new Set([
-  ...["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "PRACK", "SUBSCRIBE"],
-  ...["NOTIFY", "PUBLISH", "INFO", "REFER", "MESSAGE", "UPDATE"],
-]);
+const KNOWN = new Set(
+  "INVITE ACK BYE CANCEL OPTIONS REGISTER PRACK SUBSCRIBE NOTIFY PUBLISH INFO REFER MESSAGE UPDATE".split(
+    " ",
+  ),
+);
 const ALLOW = [...KNOWN].join(", ");
 /** Methods whose 2xx makes a dialog (RFC 3261 §12.1, RFC 6665 §4.4.1, RFC 3515 §2.4.4). */
 const MAKES_DIALOG = new Set(["INVITE", "SUBSCRIBE", "REFER"]);

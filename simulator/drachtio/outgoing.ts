@@ -1,29 +1,30 @@
-import { randomBytes } from "node:crypto";
-import { SipError } from "../sip/error.ts";
-import { parseNameAddr, tagOf } from "../sip/fields.ts";
-import { SipRequest, SipResponse } from "../sip/message.ts";
+import type { SipError } from "../sip/error.ts";
+import { type SipRequest, SipResponse } from "../sip/message.ts";
 import type { ClientTransaction, Flow, SendOptions } from "../sip/transaction.ts";
 import {
   type ApplicationMessage,
   headerOf,
   parseApplicationMessage,
   parseRequestLine,
-  type RequestLine,
 } from "./application-message.ts";
+import {
+  composeAck,
+  composeInDialog,
+  composeNew,
+  type Draft,
+  lacksContentType,
+  newTag,
+  OWNED_CANCEL,
+} from "./compose.ts";
 import type { Contact } from "./contact.ts";
 import { type Context, notify, notifyUnsolicited } from "./context.ts";
 import type { ControlConnection } from "./control.ts";
 import { Dialog, dialogId } from "./dialog.ts";
 import type { Frame } from "./frame.ts";
-import { contentType, replaceLocalhost, wireHeaders } from "./header-rules.ts";
+import { wireHeaders } from "./header-rules.ts";
 import { hopTokens } from "./meta.ts";
 import { contactFor, dialogHop, endpointOf, isOurs, readSipUri } from "./next-hop.ts";
 
-/** What drachtio writes itself into a new request, and into one within a dialog. */
-const OWNED_NEW = new Set(["from", "to", "call-id", "cseq", "max-forwards"]);
-const OWNED_CANCEL = new Set([...OWNED_NEW, "contact", "p-asserted-identity", "content-type"]);
-/** Requests that tell the peer where to send later ones. */
-const WANTS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER"]);
 const NAMES_DIALOG = new Set(["INVITE", "SUBSCRIBE"]);
 
 /** A request of an application on its way. */
@@ -43,12 +44,10 @@ interface Fork {
   rseq: number;
 }
 
-/** One message of an application, with what is needed to answer it. */
-interface Order {
+/** A {@link Draft} with what is needed to answer its application. */
+interface Order extends Draft {
   connection: ControlConnection;
   id: string;
-  line: RequestLine;
-  message: ApplicationMessage;
   routeUrl: string | undefined;
 }
 
@@ -94,44 +93,16 @@ export class Outgoing {
       return refuse("can not send request to myself");
     }
     if (lacksContentType(message)) return refuse("missing content-type");
-    const request = this.#compose(order, contact);
+    const request = composeNew(order, contact, {
+      callId: this.#context.ids,
+      cseq: () => ++this.#cseq,
+    });
     if (request === undefined) {
       return refuse(`invalid from value provided by client: ${headerOf(message, "From") ?? ""}`);
     }
     const localAddress = contact.localHost;
     const options = flow === undefined ? { target, localAddress } : { connection: flow };
     this.#send(order, request, options, { contact, dialog: undefined });
-  }
-
-  /** A request outside a dialog; undefined if the application's From cannot be read. */
-  #compose({ line, message }: Order, contact: Contact): SipRequest | undefined {
-    const from = this.#from(message, contact);
-    if (from === undefined) return undefined;
-    const { method, uri } = line;
-    const to = headerOf(message, "To");
-    const headers = wireHeaders(message, contact, OWNED_NEW);
-    if (WANTS_CONTACT.has(method) && !headers.some(([name]) => name === "Contact")) {
-      headers.unshift(["Contact", `<${contact.uri}>`]);
-    }
-    const owned: [string, string][] = [
-      ["Max-Forwards", headerOf(message, "Max-Forwards") ?? "70"],
-      ["From", from],
-      ["To", to === undefined ? `<${uri}>` : replaceLocalhost(to, contact)],
-      ["Call-ID", headerOf(message, "Call-ID") ?? this.#context.ids()],
-      ["CSeq", `${cseqOf(message) ?? ++this.#cseq} ${method}`],
-    ];
-    return new SipRequest({ method, uri, headers: [...owned, ...headers], body: message.body });
-  }
-
-  #from(message: ApplicationMessage, contact: Contact): string | undefined {
-    const given = headerOf(message, "From");
-    const value = given === undefined ? `<${contact.uri}>` : replaceLocalhost(given, contact);
-    try {
-      parseNameAddr(value);
-    } catch {
-      return undefined;
-    }
-    return tagOf(value) === undefined ? `${value};tag=${newTag()}` : value;
   }
 
   #inDialog(order: Order, dialogIdToken: string): void {
@@ -143,27 +114,9 @@ export class Outgoing {
     if (lacksContentType(message)) return refuse("missing content-type");
     if (line.method === "BYE") for (const invite of dialog.pending) invite.cancel();
     const leg = line.method === "PRACK" ? this.#prackLeg(dialog, message) : dialog;
-    const request = this.#composeInDialog(order, leg);
+    const request = composeInDialog(order, leg);
     const options = routeUrl === undefined ? dialogHop(leg) : this.#through(routeUrl, leg);
     this.#send(order, request, options, { contact: leg.contact, dialog: leg });
-  }
-
-  #composeInDialog({ line, message }: Order, dialog: Dialog): SipRequest {
-    const { method, uri } = line;
-    const headers = wireHeaders(message, dialog.contact, OWNED_NEW);
-    if (WANTS_CONTACT.has(method) && !headers.some(([name]) => name === "Contact")) {
-      headers.unshift(["Contact", `<${dialog.contact.uri}>`]);
-    }
-    const toTarget = uri.includes("placeholder") || method === "ACK" || method === "PRACK";
-    const cseq = cseqOf(message);
-    const maxForwards = Number(headerOf(message, "Max-Forwards") ?? 70);
-    return dialog.request(method, {
-      ...(toTarget ? {} : { uri }),
-      ...(cseq === undefined ? {} : { cseq }),
-      maxForwards,
-      headers,
-      body: message.body,
-    });
   }
 
   #through(routeUrl: string, dialog: Dialog): SendOptions {
@@ -192,13 +145,7 @@ export class Outgoing {
       return connection.reply(id, `NOK|Server error: ${why}`);
     }
     const { transaction, response } = accepted;
-    const { message } = order;
-    const headers = wireHeaders(message, dialog.contact, OWNED_NEW);
-    const ack = dialog.request("ACK", {
-      cseq: response.cseq.number,
-      headers,
-      body: message.body,
-    });
+    const ack = composeAck(order, dialog, response.cseq.number);
     transaction.acknowledge(response, ack, dialogHop(dialog)).then(
       (flow) => this.#confirm(order, ack, flow),
       (error: unknown) => connection.reply(id, `NOK|Server error: ${reasonOf(error)}`),
@@ -253,16 +200,12 @@ export class Outgoing {
     };
     this.#outbound.set(outbound.id, outbound);
     if (request.method === "INVITE") leg.dialog?.pending.add(transaction);
-    transaction.sent.then(
-      (flow) => {
-        this.#confirm(order, transaction.request, flow, outbound.id);
-        this.#listen(outbound);
-      },
-      () => {
-        this.#confirmUnsent(order, request, outbound);
-        this.#listen(outbound);
-      },
-    );
+    void transaction.sent
+      .then(
+        (flow) => this.#confirm(order, transaction.request, flow, outbound.id),
+        () => this.#confirmUnsent(order, request, outbound),
+      )
+      .then(() => this.#listen(outbound));
   }
 
   /** As the real daemon does while a name is being looked up; a failure follows as a response. */
@@ -469,16 +412,5 @@ function failureOf(error: SipError): [status: number, reason: string] {
   if (error.code === "SIP_TIMEOUT") return [408, "Request Timeout"];
   return error.code === "SIP_UNRESOLVED" ? [503, "DNS Error"] : [503, "Service Unavailable"];
 }
-
-function lacksContentType(message: ApplicationMessage): boolean {
-  return message.body.length > 0 && contentType(message) === undefined;
-}
-
-function cseqOf(message: ApplicationMessage): number | undefined {
-  const number = Number.parseInt(headerOf(message, "CSeq") ?? "", 10);
-  return Number.isNaN(number) ? undefined : number;
-}
-
-const newTag = () => randomBytes(7).toString("base64url");
 
 const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -7,7 +7,7 @@ import { once } from "node:events";
  */
 export interface TestPeer extends AsyncDisposable {
   readonly port: number;
-  /** Sends to a port of 127.0.0.1, which later messages may leave out. */
+  /** Sends to its peer, or to another port of its host. */
   send(text: string, port?: number): void;
   /** The next message that was not taken yet and matches; others stay. */
   receive(pattern: RegExp): Promise<string>;
@@ -17,13 +17,16 @@ export interface TestPeer extends AsyncDisposable {
 
 const DEADLINE_MS = 3_000;
 
-export async function openTestPeer({ host = "127.0.0.1", port = 0 } = {}): Promise<TestPeer> {
+export async function openTestPeer({
+  host = "127.0.0.1",
+  port = 0,
+  peer = 0,
+} = {}): Promise<TestPeer> {
   const socket: Socket = createSocket("udp4");
   socket.bind(port, host);
   await once(socket, "listening");
   const own = socket.address().port;
   const waiting: string[] = [];
-  let peer = 0;
   socket.on("message", (bytes) => {
     waiting.push(bytes.toString("utf8"));
     socket.emit("text");
@@ -31,9 +34,8 @@ export async function openTestPeer({ host = "127.0.0.1", port = 0 } = {}): Promi
   return {
     port: own,
     send(text, to = peer) {
-      peer = to;
-      const filled = text.replaceAll("{port}", String(own)).replaceAll("{peer}", String(peer));
-      socket.send(filled.replaceAll(/\r?\n/g, "\r\n"), peer, host);
+      const filled = text.replaceAll("{port}", String(own)).replaceAll("{peer}", String(to));
+      socket.send(filled.replaceAll(/\r?\n/g, "\r\n"), to, host);
     },
     async receive(pattern) {
       const signal = AbortSignal.timeout(DEADLINE_MS);
@@ -69,7 +71,7 @@ export function answer(
   const vias = request.match(/^Via:.*$/gim)?.map((line) => line.trim()) ?? [];
   const routes = request.match(/^Record-Route:.*$/gim)?.map((line) => line.trim()) ?? [];
   const to = header(request, "To");
-  const [head = extra, body = []] = splitAtBlank(extra);
+  const [head, body] = splitAtBlank(extra);
   return [
     `SIP/2.0 ${status}`,
     ...vias,
