@@ -22,7 +22,7 @@ test("the text is the same however it is cut into pieces", () => {
     "Yes!",
   ];
   expect(split(text)).toEqual(whole);
-  expect(split(...text)).toEqual(whole);
+  expect(split(...Array.from(text))).toEqual(whole);
 });
 
 test.each([

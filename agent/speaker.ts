@@ -3,7 +3,7 @@ import type { SpokenWord, Voice } from "./tts.ts";
 
 /** One sentence on the stream's time line. */
 interface Utterance {
-  readonly text: string;
+  text: string;
   readonly startMs: number;
   endMs: number;
   complete: boolean;
@@ -93,21 +93,23 @@ export class Speaker {
       });
   }
 
-  /** A refused or broken synthesis is tried once more, on a new connection. */
+  /** A refused or broken synthesis is tried once more, from the word at which it broke. */
   async #speak(text: string, aside: boolean): Promise<void> {
     if (this.#signal.aborted || this.#failure !== undefined) return;
+    const utterance = this.#place(text, aside);
     try {
-      await this.#synthesise(text, aside);
+      await this.#stream(utterance);
     } catch {
-      if (!this.#signal.aborted) await this.#synthesise(text, aside);
+      const rest = cutAtBreak(utterance);
+      if (!this.#signal.aborted && rest !== "") await this.#stream(this.#place(rest, aside));
     }
   }
 
-  async #synthesise(text: string, aside: boolean): Promise<void> {
+  #place(text: string, aside: boolean): Utterance {
     const startMs = this.#media.writtenMs;
     const utterance = { text, startMs, endMs: startMs, complete: false, words: [], aside };
     this.#utterances.push(utterance);
-    await this.#stream(utterance);
+    return utterance;
   }
 
   async #stream(utterance: Utterance): Promise<void> {
@@ -124,6 +126,16 @@ export class Speaker {
   }
 }
 
+/** Shortens a broken utterance to the words whose audio came; returns the others. */
+function cutAtBreak(utterance: Utterance): string {
+  const { text, words, startMs, endMs } = utterance;
+  const whole = words.filter((word) => word.textOffset >= 0 && word.endMs <= endMs - startMs);
+  const last = whole.at(-1);
+  const cut = last === undefined ? 0 : last.textOffset + last.text.length;
+  utterance.text = text.slice(0, cut);
+  return text.slice(cut).trim();
+}
+
 /**
  * A word counts as heard when its second half had begun: at most one word beyond the last audible
  * one, and never one that was not played.
@@ -132,7 +144,7 @@ function heardOf(utterance: Utterance, playedMs: number): string {
   const { text, startMs, endMs, complete, words } = utterance;
   if (complete && playedMs >= endMs) return text;
   const audibleMs = playedMs - startMs;
-  if (audibleMs <= 0) return "";
+  if (audibleMs <= 0 || endMs === startMs) return "";
   if (words.length === 0) return byProportion(text, audibleMs / (endMs - startMs));
   const heard = words.filter((word) => (word.startMs + word.endMs) / 2 <= audibleMs);
   const last = heard.at(-1);

@@ -114,5 +114,5 @@ test("disposing twice is fine", () => {
   const store = Store.open(":memory:");
   store[Symbol.dispose]();
   store[Symbol.dispose]();
-  expect(() => store.check()).toThrow();
+  expect(() => store.check()).toThrow("not open");
 });
