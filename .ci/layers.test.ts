@@ -73,9 +73,9 @@ const TESTS_ALSO: Record<string, readonly string[]> = {
   "simulator/drachtio": ["simulator/certificates.ts", "sip.js", "ws"],
   "simulator/sip": ["simulator/certificates.ts"],
   "simulator/phone": ["simulator/drachtio", "drachtio-srf"],
-  "simulator/sbc": ["simulator/sip", "simulator/certificates.ts"],
-  "simulator/ivr": ["simulator/sip"],
-  "simulator/carrier": ["simulator/sip"],
+  "simulator/sbc": ["simulator/phone", "simulator/sip", "simulator/certificates.ts"],
+  "simulator/ivr": ["simulator/phone", "simulator/sip"],
+  "simulator/carrier": ["simulator/phone", "simulator/sip"],
 };
 
 const under = (path: string, root: string) => path === root || path.startsWith(`${root}/`);

@@ -20,7 +20,7 @@ scenario("a customer asks three things and gets three answers", async ({ phone, 
 
   await call.says("What is my current balance?");
   await call.hears("Your balance is 49.99 dollars");
-  await call.says("What is my payment due date?");
+  await call.says("What is my current payment due date?");
   await call.hears("due on the first of March");
   await call.says("That is all I needed.");
   await call.hears("Goodbye");

@@ -16,7 +16,7 @@ import {
   type SbcCertificate,
 } from "./lab/certificates.ts";
 import { readCustomers } from "./lab/customers.ts";
-import { addressOf, portOf, startDaemons, startTelephony } from "./lab/network.ts";
+import { addressOf, type HostTable, portOf, startDaemons, startTelephony } from "./lab/network.ts";
 import { NUMBERS, SBC_DOMAIN, SBC_FQDN, VOICES } from "./lab/numbers.ts";
 import { type LabCallRequest, People, type QueueCall } from "./lab/people.ts";
 import { startVoices, type Voices } from "./lab/voices.ts";
@@ -115,13 +115,15 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   ]);
   opened.use(voices);
   const ground = { clock, trace, faults, certificates };
-  const daemons = await startDaemons(ground, opened);
+  const hosts: HostTable = new Map();
+  const daemons = await startDaemons({ ...ground, hosts }, opened);
   const azure = await startAzure(
     { ...ground, voices, options, sbcPort: portOf(daemons.sbc, "tls") },
     opened,
   );
   const customers = readCustomers(join(fixtures, "customers.json"));
   const { directRouting } = azure;
+  for (const { name, host, port } of directRouting.names) hosts.set(name, { host, port });
   const telephony = await startTelephony(
     { ...ground, daemons, voices, customers, directRouting },
     opened,
@@ -160,7 +162,7 @@ async function startAzure(
       trace: trace.as("acs"),
       resource,
       certificate: edge,
-      ca,
+      trustedRoots: [ca],
       faults,
     }),
   );

@@ -29,8 +29,11 @@ export interface NetworkOptions {
   readonly certificates: LabCertificates;
 }
 
+/** Host names of the lab's network; filled as the parties behind them get their ports. */
+export type HostTable = Map<string, { readonly host: string; readonly port: number }>;
+
 export async function startDaemons(
-  { clock, trace, certificates }: NetworkOptions,
+  { clock, trace, certificates, hosts }: NetworkOptions & { readonly hosts: HostTable },
   opened: AsyncDisposableStack,
 ): Promise<Daemons> {
   const udp = { transport: "udp", host: HOST, port: 0 } as const;
@@ -46,7 +49,12 @@ export async function startDaemons(
     clientTls: { key, cert, ca: certificates.ca, servername: MICROSOFT_PROXIES[0] },
   } as const;
   const start = (party: "carrier" | "ivr" | "queue" | "sbc", contacts: DaemonContacts) =>
-    startDrachtioDaemon({ clock, trace: trace.as(party), contacts });
+    startDrachtioDaemon({
+      clock,
+      trace: trace.as(party),
+      contacts,
+      resolve: (host) => hosts.get(host),
+    });
   const [carrier, ivr, queue, sbc] = await Promise.all([
     start("carrier", [udp, ws]),
     start("ivr", [udp]),
