@@ -32,9 +32,7 @@ export function shape(message: SipRequest | SipResponse, product: string): void 
   message.set("ALLOW", ALLOW);
   message.set(message.kind === "request" ? "USER-AGENT" : "SERVER", product);
   const fields = [...message.headers()].map(([name, value]) => [shownName(name), value] as const);
-  const sorted = fields.toSorted(([a], [b]) => rank(a) - rank(b));
-  for (const [name] of fields) message.remove(name);
-  for (const [name, value] of sorted) message.add(name, value);
+  message.replaceHeaders(fields.toSorted(([a], [b]) => rank(a) - rank(b)));
 }
 
 /** `Microsoft.PSTNHub.SIPProxy v.2024.2.6.5 i.USEA.5` */

@@ -1,0 +1,286 @@
+import { MediaRefused } from "../media/sdp.ts";
+import type { MediaSession } from "../media/session.ts";
+import { Dialog } from "../sip/dialog.ts";
+import { SipRequest, type SipResponse } from "../sip/message.ts";
+import type { ClientTransaction } from "../sip/transaction.ts";
+import { abilitiesOf, bracketed, EdgeCall } from "./edge-call.ts";
+import type { Datacenter } from "./edge-datacenter.ts";
+import { createIdentity, type DialogIdentity, hexId } from "./edge-identity.ts";
+import { recordRoute } from "./edge-invite.ts";
+import {
+  causeOf,
+  formatReason,
+  REFUSALS,
+  refusedByEdge,
+  refusedByNetwork,
+  refusedBySbc,
+} from "./edge-refusal.ts";
+import type { EdgeServices } from "./edge-services.ts";
+import { PstnRefusal } from "./pstn.ts";
+import type { Trunk } from "./resource.ts";
+
+/** A call to be made to the telephone network. */
+export interface DialOrder {
+  /** E.164. */
+  readonly to: string;
+  /** E.164 or "anonymous". */
+  readonly from: string;
+  readonly sipHeaders?: Readonly<Record<string, string>>;
+  readonly correlationId: string;
+  /** Where to dial from while it serves; default: the first datacenter. */
+  readonly datacenter?: Datacenter;
+  readonly signal?: AbortSignal;
+  /** 180, 183, 181 as they come. */
+  readonly onProgress?: (status: number) => void;
+}
+
+/** The same with the trunk chosen, and for a call that takes another one's place. */
+export interface TrunkOrder extends DialOrder {
+  readonly trunk: Trunk;
+  /** Value of a Replaces header, and the Request-URI that goes with it. */
+  readonly replaces?: { readonly value: string; readonly uri: string };
+}
+
+/** Only these finals, or none at all, make Microsoft try the next border controller. */
+const FAILOVER_STATUSES = new Set([408, 503, 504]);
+
+/**
+ * Calls out by the voice routes: first matching route first, its trunks in random order, trunks
+ * that are not healthy last. Rejects with {@link PstnRefusal}.
+ */
+export async function dialRoutes(edge: EdgeServices, order: DialOrder): Promise<EdgeCall> {
+  const what = `call to ${order.to}`;
+  if (edge.options.resource.routesFor(order.to).length === 0) {
+    throw refusedByEdge(REFUSALS.noRoute, `${what}: no voice route matches`);
+  }
+  let last = refusedByEdge(REFUSALS.noRoute, `${what}: no trunk of its voice routes is available`);
+  for (const trunk of candidates(edge, order)) {
+    try {
+      return await dialTrunk(edge, { ...order, trunk });
+    } catch (error) {
+      if (!(error instanceof PstnRefusal) || !isFailover(error)) throw error;
+      last = error;
+    }
+    if (order.signal?.aborted) break;
+  }
+  throw last;
+}
+
+/** Calls out on one trunk. Rejects with {@link PstnRefusal}. */
+export async function dialTrunk(edge: EdgeServices, order: TrunkOrder): Promise<EdgeCall> {
+  const datacenter = order.datacenter ?? firstServing(edge);
+  const media = await edge.openMedia(order.correlationId);
+  try {
+    return await new OutgoingInvite(edge, order, { datacenter, media }).run();
+  } catch (error) {
+    await media[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function candidates(edge: EdgeServices, { to, datacenter }: DialOrder): Trunk[] {
+  const { resource, health } = edge.options;
+  const region = (datacenter ?? firstServing(edge)).name;
+  const chosen = new Map<string, Trunk>();
+  for (const route of resource.routesFor(to)) {
+    const known = route.trunks
+      .map((fqdn) => resource.trunk(fqdn))
+      .filter((trunk) => trunk?.enabled);
+    for (const trunk of edge.shuffled(known)) {
+      if (trunk !== undefined) chosen.set(trunk.fqdn, trunk);
+    }
+  }
+  const usable = [...chosen.values()].filter(
+    ({ fqdn }) => edge.policy.unseenTrunks === "try" || health.wasSeen(fqdn),
+  );
+  const isDemoted = ({ fqdn }: Trunk) => !health.isHealthyAt(fqdn, region);
+  return usable.toSorted((a, b) => Number(isDemoted(a)) - Number(isDemoted(b)));
+}
+
+function firstServing({ options }: EdgeServices): Datacenter {
+  const [first] = options.datacenters;
+  const serving = options.datacenters.find(({ stack }) => stack !== undefined) ?? first;
+  if (serving === undefined) throw new Error("the edge has no datacenter");
+  return serving;
+}
+
+function isFailover({ code, subCode }: PstnRefusal): boolean {
+  return FAILOVER_STATUSES.has(code) && subCode !== REFUSALS.notAcknowledged.subCode;
+}
+
+interface OutgoingParts {
+  readonly datacenter: Datacenter;
+  readonly media: MediaSession;
+}
+
+/** One INVITE to one border controller, from its offer to its ACK. */
+class OutgoingInvite {
+  readonly #edge: EdgeServices;
+  readonly #order: TrunkOrder;
+  readonly #datacenter: Datacenter;
+  readonly #media: MediaSession;
+  readonly #identity: DialogIdentity;
+  readonly #what: string;
+
+  constructor(edge: EdgeServices, order: TrunkOrder, { datacenter, media }: OutgoingParts) {
+    this.#edge = edge;
+    this.#order = order;
+    this.#datacenter = datacenter;
+    this.#media = media;
+    this.#what = `INVITE for ${order.to} to ${order.trunk.fqdn}`;
+    this.#identity = createIdentity({
+      ids: edge.options.ids,
+      correlationId: order.correlationId,
+      region: datacenter.region,
+      origin: "microsoft",
+    });
+  }
+
+  async run(): Promise<EdgeCall> {
+    const transaction = this.#send();
+    const response = await this.#final(transaction);
+    if (response.status >= 300) throw refusedBySbc(response, this.#what);
+    return await this.#confirm(transaction, response);
+  }
+
+  #send(): ClientTransaction {
+    try {
+      const target = this.#edge.endpoint(this.#order.trunk);
+      return this.#edge.stack(this.#datacenter).request(this.#request(), { target });
+    } catch (error) {
+      throw refusedByNetwork(error, this.#what);
+    }
+  }
+
+  /** The final response, unless the caller gives up or nothing is heard of the trunk in time. */
+  async #final(transaction: ClientTransaction): Promise<SipResponse> {
+    const { signal, onProgress } = this.#order;
+    const { promise: given, reject: giveUp } = Promise.withResolvers<never>();
+    const stop = (refusal: PstnRefusal, reason: string) => {
+      transaction.cancel({ Reason: formatReason(this.#identity.xI, reason, causeOf(487)) });
+      giveUp(refusal);
+    };
+    const abort = () =>
+      stop(
+        new PstnRefusal(`${this.#what} was cancelled`, { code: 487, subCode: 540_487 }),
+        "CallEndReasonCancelled",
+      );
+    const { clock } = this.#edge.options;
+    using silence = clock.after(this.#edge.policy.failoverTimeoutMs, () =>
+      stop(refusedByEdge(REFUSALS.failover, this.#what), REFUSALS.failover.text),
+    );
+    const unsubscribe = transaction.onResponse(({ status }) => {
+      if (status <= 100) return;
+      silence.cancel();
+      if (status < 200) onProgress?.(status);
+    });
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      if (signal?.aborted) abort();
+      return await Promise.race([transaction.final, given]);
+    } catch (error) {
+      void this.#disown(transaction);
+      throw error instanceof PstnRefusal ? error : refusedByNetwork(error, this.#what);
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      unsubscribe();
+    }
+  }
+
+  /** A 2xx that crosses our CANCEL still makes a call, which has to be ended. */
+  async #disown(transaction: ClientTransaction): Promise<void> {
+    const late = await transaction.final.catch(() => undefined);
+    if (late === undefined || late.status >= 300) return;
+    const dialog = await this.#acknowledge(transaction, late);
+    const { request, nextHop } = dialog.request("BYE");
+    const target = this.#edge.endpoint(this.#order.trunk, nextHop);
+    const stack = this.#edge.stack(this.#datacenter);
+    await stack.request(request, { target }).final.catch(() => undefined);
+  }
+
+  async #acknowledge(transaction: ClientTransaction, response: SipResponse): Promise<Dialog> {
+    const dialog = Dialog.asUac(transaction.request, response);
+    // Our own proxy stands in Record-Route for the border controller's sake; it is no hop of ours.
+    const own = recordRoute(this.#datacenter);
+    dialog.state.routeSet = dialog.state.routeSet.filter((route) => route !== own);
+    const { request, nextHop } = dialog.ack(transaction.request.cseq.number);
+    const target = this.#edge.endpoint(this.#order.trunk, nextHop);
+    await transaction.acknowledge(response, request, { target });
+    return dialog;
+  }
+
+  async #confirm(transaction: ClientTransaction, response: SipResponse): Promise<EdgeCall> {
+    const dialog = await this.#acknowledge(transaction, response);
+    const call = new EdgeCall({
+      edge: this.#edge,
+      dialog,
+      identity: this.#identity,
+      trunk: this.#order.trunk,
+      datacenter: this.#datacenter,
+      media: this.#media,
+      abilities: abilitiesOf(response),
+    });
+    try {
+      this.#media.accept(response.body.toString());
+      return call;
+    } catch (error) {
+      if (!(error instanceof MediaRefused)) throw error;
+      const { findings } = this.#edge.options;
+      findings.add("MEDIA_REFUSED", `${this.#what}: ${error.message}`, this.#identity.xI);
+      await call.bye(error.code);
+      throw refusedByEdge({ ...REFUSALS.noMedia, text: error.message }, this.#what);
+    }
+  }
+
+  #request(): SipRequest {
+    const { to, trunk, replaces, sipHeaders = {} } = this.#order;
+    const { policy, options } = this.#edge;
+    const host = `${trunk.fqdn}:${trunk.sipSignalingPort}`;
+    const request = new SipRequest({
+      method: "INVITE",
+      uri: replaces?.uri ?? `sip:${to}@${host};user=phone;transport=tls`,
+      headers: {
+        From: `${this.#callerId()};tag=${this.#identity.tag}`,
+        To: `<sip:${to}@${host};user=phone>`,
+        CSeq: "1 INVITE",
+        "Call-ID": hexId(options.ids),
+        "Max-Forwards": "70",
+        "Record-Route": policy.recordRoute ? recordRoute(this.#datacenter) : undefined,
+        Contact: bracketed(this.#identity.contactUri),
+        "Content-Type": "application/sdp",
+        Replaces: replaces?.value,
+        Supported: "timer",
+        ...this.#sessionTimer(),
+        ...this.#assertedIdentity(),
+      },
+      body: this.#media.offer(),
+    });
+    request.addAll(sipHeaders);
+    return request;
+  }
+
+  #sessionTimer(): Record<string, string> {
+    const { sessionExpiresS, minSessionExpiresS } = this.#edge.policy;
+    if (sessionExpiresS === 0) return {};
+    const interval = `${sessionExpiresS};refresher=uac`;
+    return { "Session-Expires": interval, "Min-SE": String(minSessionExpiresS) };
+  }
+
+  #callerId(): string {
+    const { from } = this.#order;
+    if (!from.startsWith("+")) return '"Anonymous" <sip:anonymous@anonymous.invalid>';
+    return this.#numberAddress(from);
+  }
+
+  #numberAddress(number: string): string {
+    return `<sip:${number}@${this.#datacenter.name}:${this.#datacenter.port};user=phone>`;
+  }
+
+  /** The billed number, hidden from the called party unless the trunk says otherwise. */
+  #assertedIdentity(): Record<string, string> {
+    const { from, trunk } = this.#order;
+    if (!from.startsWith("+")) return {};
+    const asserted = { "P-Asserted-Identity": this.#numberAddress(from) };
+    return trunk.privacyHeader === "id" ? { ...asserted, Privacy: "id" } : asserted;
+  }
+}

@@ -1,0 +1,250 @@
+import type { Clock } from "../clock.ts";
+import { type MediaSession, openMediaSession } from "../media/session.ts";
+import { Dialog, dialogIdOf } from "../sip/dialog.ts";
+import { type HeaderInput, SipRequest, type SipResponse } from "../sip/message.ts";
+import { type SipStack, startSipStack } from "../sip/stack.ts";
+import type { ServerTransaction } from "../sip/transaction.ts";
+import type { PartyTrace } from "../trace.ts";
+import type { DatacenterAddress } from "./direct-routing.ts";
+
+export interface PeerOptions {
+  readonly clock: Clock;
+  readonly trace: PartyTrace;
+  readonly fqdn: string;
+  /** Shown when dialling and dialled; empty: none when dialling. */
+  readonly certificate: { key: string; cert: string };
+  readonly showCertificate?: boolean;
+  /** PEM; what the edge's certificate must lead to. */
+  readonly ca: string;
+  /** Microsoft's names, for the Request-URIs and routes of in-dialog requests. */
+  readonly names: () => readonly DatacenterAddress[];
+}
+
+export interface InviteParts {
+  readonly to?: string;
+  readonly from?: string;
+  readonly uri?: string;
+  readonly headers?: Readonly<Record<string, string | undefined>>;
+  /** Default: an offer of a new media session. */
+  readonly body?: string;
+  readonly datacenter?: DatacenterAddress;
+  readonly onProgress?: (status: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A border controller that does exactly what a test says: the other end of the edge's wires. */
+export class ScriptedPeer implements AsyncDisposable {
+  readonly #options: PeerOptions;
+  #stack: SipStack | undefined;
+  readonly #waiting = new Map<string, ((transaction: ServerTransaction) => void)[]>();
+  readonly #arrived = new Map<string, ServerTransaction[]>();
+  readonly #sessions: MediaSession[] = [];
+  /** Answers OPTIONS; a test may change it. */
+  optionsStatus = 200;
+  /** Dialogs whose BYE the peer answers by itself; others are left to the test. */
+  answersBye = true;
+  #serial = 0;
+
+  private constructor(options: PeerOptions) {
+    this.#options = options;
+  }
+
+  static async start(options: PeerOptions): Promise<ScriptedPeer> {
+    const peer = new ScriptedPeer(options);
+    peer.#stack = await peer.#listen();
+    return peer;
+  }
+
+  get stack(): SipStack {
+    if (this.#stack === undefined) throw new Error("the peer is closed");
+    return this.#stack;
+  }
+
+  get port(): number {
+    return this.stack.listeners[0]?.port ?? 0;
+  }
+
+  /** Contact in the form Microsoft wants: `<sip:fqdn:port;transport=tls>`. */
+  get contact(): string {
+    return `<sip:${this.#options.fqdn}:${this.port};transport=tls>`;
+  }
+
+  /** The next request of this method that reaches the peer, or the first that has. */
+  async next(method: string): Promise<ServerTransaction> {
+    const arrived = this.#arrived.get(method)?.shift();
+    if (arrived !== undefined) return arrived;
+    const { promise, resolve } = Promise.withResolvers<ServerTransaction>();
+    this.#waiting.set(method, [...(this.#waiting.get(method) ?? []), resolve]);
+    return await promise;
+  }
+
+  async options(datacenter: DatacenterAddress, headers: HeaderInput = {}): Promise<SipResponse> {
+    const request = this.#request("OPTIONS", `sip:${datacenter.name}:${datacenter.port}`);
+    request.setAll(headers);
+    return await this.#send(request, datacenter);
+  }
+
+  /** An INVITE and what became of it. */
+  async invite(parts: InviteParts = {}): Promise<{ response: SipResponse; call?: PeerCall }> {
+    const { to = "+18005550100", from = "+14255550100" } = parts;
+    const datacenter = parts.datacenter ?? this.#datacenter(0);
+    const uri =
+      parts.uri ?? `sip:${to}@${datacenter.name}:${datacenter.port};user=phone;transport=tls`;
+    const media = await this.openMedia();
+    const request = this.#request("INVITE", uri);
+    request.set("From", `<sip:${from}@${this.#options.fqdn}>;tag=peer${this.#serial}`);
+    request.set("To", `<${uri}>`);
+    request.set("Allow", "INVITE,ACK,BYE,CANCEL,OPTIONS,NOTIFY,REFER");
+    request.set("Content-Type", "application/sdp");
+    for (const [name, value] of Object.entries(parts.headers ?? {})) {
+      if (value === undefined) request.remove(name);
+      else request.set(name, value);
+    }
+    request.body = parts.body ?? media.offer();
+    const { name, host, port } = datacenter;
+    const target = { transport: "tls" as const, host, port, servername: name };
+    const transaction = this.stack.request(request, { target, signal: parts.signal });
+    transaction.onResponse(({ status }) => {
+      if (status > 100 && status < 200) parts.onProgress?.(status);
+    });
+    const response = await transaction.final;
+    if (response.status >= 300) return { response };
+    const dialog = Dialog.asUac(request, response);
+    media.accept(response.body.toString());
+    const ack = dialog.ack(request.cseq.number);
+    await transaction.acknowledge(response, ack.request, { nextHop: ack.nextHop });
+    return { response, call: new PeerCall(this, dialog, media) };
+  }
+
+  /** 200 with an answer to an INVITE of the edge. */
+  async accept(transaction: ServerTransaction, headers: HeaderInput = {}): Promise<PeerCall> {
+    const media = await this.openMedia();
+    const body = media.answer(transaction.request.body.toString());
+    const response = transaction.respond(200, {
+      headers: {
+        Contact: this.contact,
+        Allow: "INVITE,ACK,BYE,CANCEL,OPTIONS,NOTIFY,REFER",
+        "Content-Type": "application/sdp",
+        ...Object.fromEntries(Object.entries(headers)),
+      },
+      body,
+    });
+    return new PeerCall(this, Dialog.asUas(transaction.request, response), media);
+  }
+
+  async openMedia(): Promise<MediaSession> {
+    const { clock, trace } = this.#options;
+    const media = await openMediaSession({ clock, trace, srtp: "required" });
+    this.#sessions.push(media);
+    return media;
+  }
+
+  /** Answers 202 and takes the REFER as a border controller should; returns the referred INVITE's parts. */
+  referral(refer: ServerTransaction): { uri: string; referredBy: string } {
+    refer.respond(202, { headers: { Contact: this.contact } });
+    const referTo = refer.request.get("Refer-To") ?? "";
+    return { uri: referTo.slice(1, -1), referredBy: refer.request.get("Referred-By") ?? "" };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack?.[Symbol.asyncDispose]();
+    await Promise.all(this.#sessions.map((media) => media[Symbol.asyncDispose]()));
+  }
+
+  #datacenter(index: number): DatacenterAddress {
+    const found = this.#options.names()[index];
+    if (found === undefined) throw new Error("the edge has no datacenter");
+    return found;
+  }
+
+  #request(method: string, uri: string): SipRequest {
+    this.#serial += 1;
+    return new SipRequest({
+      method,
+      uri,
+      headers: {
+        "Max-Forwards": "70",
+        From: `<sip:${this.#options.fqdn}>;tag=peer${this.#serial}`,
+        To: `<${uri}>`,
+        "Call-ID": `${this.#serial}@${this.#options.fqdn}`,
+        CSeq: `1 ${method}`,
+        Contact: this.contact,
+      },
+    });
+  }
+
+  #send(request: SipRequest, { name, host, port }: DatacenterAddress): Promise<SipResponse> {
+    const target = { transport: "tls" as const, host, port, servername: name };
+    return this.stack.request(request, { target }).final;
+  }
+
+  #listen(): Promise<SipStack> {
+    const { clock, trace, certificate, ca, names, showCertificate = true } = this.#options;
+    return startSipStack({
+      clock,
+      trace,
+      listen: [
+        {
+          transport: "tls",
+          host: "127.0.0.1",
+          port: 0,
+          tls: certificate,
+          clientTls: { ca, ...(showCertificate ? certificate : {}) },
+        },
+      ],
+      resolve: (host) => names().find(({ name }) => name === host),
+      onRequest: (transaction) => this.#receive(transaction),
+    });
+  }
+
+  #receive(transaction: ServerTransaction): void {
+    const { method } = transaction.request;
+    if (method === "OPTIONS") transaction.respond(this.optionsStatus);
+    if (method === "BYE" && this.answersBye) transaction.respond(200);
+    const waiting = this.#waiting.get(method)?.shift();
+    if (waiting !== undefined) waiting(transaction);
+    else this.#arrived.set(method, [...(this.#arrived.get(method) ?? []), transaction]);
+  }
+}
+
+/** A confirmed dialog of the scripted peer. */
+export class PeerCall {
+  readonly dialog: Dialog;
+  readonly media: MediaSession;
+  readonly #peer: ScriptedPeer;
+
+  constructor(peer: ScriptedPeer, dialog: Dialog, media: MediaSession) {
+    this.#peer = peer;
+    this.dialog = dialog;
+    this.media = media;
+  }
+
+  /** Does an in-dialog request of the edge belong to this call? */
+  owns({ request }: ServerTransaction): boolean {
+    return dialogIdOf(request) === this.dialog.id;
+  }
+
+  async send(
+    method: string,
+    headers: HeaderInput = {},
+    body: string | Buffer = "",
+  ): Promise<SipResponse> {
+    const { request, nextHop } = this.dialog.request(method, { headers, body });
+    if (method !== "BYE") request.set("Contact", this.#peer.contact);
+    return await this.#peer.stack.request(request, { nextHop }).final;
+  }
+
+  bye(headers: HeaderInput = {}): Promise<SipResponse> {
+    return this.send("BYE", headers);
+  }
+
+  /** NOTIFY with the status line of a referred call (RFC 3515). */
+  notify(statusLine: string, state: string): Promise<SipResponse> {
+    const headers = {
+      Event: "refer",
+      "Subscription-State": state,
+      "Content-Type": "message/sipfrag;version=2.0",
+    };
+    return this.send("NOTIFY", headers, `${statusLine}\r\n`);
+  }
+}

@@ -1,0 +1,149 @@
+import { SipResponse } from "../sip/message.ts";
+import type { ServerTransaction } from "../sip/transaction.ts";
+import { type ContactRules, judgeOrigin, type Origin } from "./edge-contact.ts";
+import type { Datacenter } from "./edge-datacenter.ts";
+import { IncomingInvite, inviteFault, numberFault, refuse } from "./edge-invite.ts";
+import type { Prober } from "./edge-prober.ts";
+import { type EdgeRefusal, REFUSALS } from "./edge-refusal.ts";
+import type { EdgeServices } from "./edge-services.ts";
+import type { TransferEngine } from "./edge-transfer.ts";
+
+export interface EdgeRouterOptions {
+  readonly edge: EdgeServices;
+  readonly prober: Prober;
+  readonly transfers: TransferEngine;
+  /** A call from the telephone network that passed every check. */
+  readonly onCall: (invite: IncomingInvite) => void;
+}
+
+/** Decides what a request that reached a datacenter is, and who takes it. */
+export class EdgeRouter implements AsyncDisposable {
+  readonly #options: EdgeRouterOptions;
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #abort = new AbortController();
+
+  constructor(options: EdgeRouterOptions) {
+    this.#options = options;
+  }
+
+  /** Every request of every datacenter comes here first. */
+  readonly receive = (transaction: ServerTransaction, datacenter: Datacenter): void => {
+    const task = this.#guarded(transaction, datacenter).finally(() => this.#tasks.delete(task));
+    this.#tasks.add(task);
+  };
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new Error("the edge is closing"));
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+  }
+
+  /** A fault of ours is answered with 500 and traced; the edge stays up. */
+  async #guarded(transaction: ServerTransaction, datacenter: Datacenter): Promise<void> {
+    const { findings } = this.#options.edge.options;
+    try {
+      await this.#delay(datacenter);
+      await this.#route(transaction, datacenter);
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      findings.add("EDGE_INTERNAL", `${transaction.request.startLine}: ${String(error)}`);
+      if (isOpen(transaction)) transaction.respond(500);
+    }
+  }
+
+  async #delay({ state }: Datacenter): Promise<void> {
+    if (state.kind !== "slow") return;
+    const { clock } = this.#options.edge.options;
+    await clock.sleep(state.delayMs, { signal: this.#abort.signal });
+  }
+
+  async #route(transaction: ServerTransaction, datacenter: Datacenter): Promise<void> {
+    const { request } = transaction;
+    if (request.toTag !== undefined) return this.#insideDialog(transaction);
+    if (datacenter.state.kind === "busy") {
+      transaction.respond(503, { headers: { "Retry-After": "1" } });
+      return;
+    }
+    if (request.method === "OPTIONS") return this.#pinged(transaction, datacenter);
+    if (request.method === "INVITE") return await this.#invited(transaction, datacenter);
+    transaction.respond(request.method === "NOTIFY" ? 481 : 405);
+  }
+
+  #insideDialog(transaction: ServerTransaction): void {
+    const owner = this.#options.edge.ownerOf(transaction.request);
+    if (owner === undefined) transaction.respond(481);
+    else owner.receive(transaction);
+  }
+
+  #pinged(transaction: ServerTransaction, datacenter: Datacenter): void {
+    const { edge, prober } = this.#options;
+    const origin = this.#originOf(transaction);
+    if (origin === undefined) return;
+    // Public traces show no tag on the To of this answer.
+    transaction.send(SipResponse.to(transaction.request, 200));
+    edge.options.health.pingReceived(origin.trunk.fqdn, datacenter.name);
+    prober.start(origin.trunk);
+  }
+
+  async #invited(transaction: ServerTransaction, datacenter: Datacenter): Promise<void> {
+    const { edge, transfers, onCall } = this.#options;
+    const origin = this.#originOf(transaction);
+    if (origin === undefined) return;
+    const { request } = transaction;
+    const claim = transfers.claim(request);
+    const refusal =
+      inviteFault(request, edge) ??
+      (claim === undefined ? numberFault(request) : undefined) ??
+      (claim !== undefined && "subCode" in claim ? claim : undefined);
+    if (refusal !== undefined) {
+      this.#refuse(transaction, refusal);
+      return;
+    }
+    transaction.respond(100);
+    const carried = claim !== undefined && "call" in claim ? claim : undefined;
+    const correlationId = carried?.call.identity.xI;
+    const invite = new IncomingInvite({ edge, transaction, datacenter, origin, correlationId });
+    if (carried !== undefined) return await transfers.carry(invite, carried);
+    onCall(invite);
+  }
+
+  /** The trunk behind a request; undefined: it was refused. */
+  #originOf(transaction: ServerTransaction): Origin | undefined {
+    const { edge } = this.#options;
+    const { resource, clock, health } = edge.options;
+    const { connection, request } = transaction;
+    const shown = {
+      raw: connection.peerCertificate()?.raw,
+      authorizationError: connection.authorizationError,
+    };
+    const rules: ContactRules = { resource, now: clock.date(), policy: edge.policy };
+    const judged = judgeOrigin(request, shown, rules);
+    if ("origin" in judged) {
+      const { trunk } = judged.origin;
+      if (judged.certificate.ends !== undefined) {
+        health.certificateSeen(trunk.fqdn, judged.certificate.ends);
+      }
+      return judged.origin;
+    }
+    const { trunk, certificate, refusal } = judged;
+    if (trunk !== undefined && certificate?.fault === "expired" && certificate.ends !== undefined) {
+      health.certificateSeen(trunk.fqdn, certificate.ends);
+    }
+    this.#refuse(transaction, refusal);
+    return undefined;
+  }
+
+  #refuse(transaction: ServerTransaction, refusal: EdgeRefusal): void {
+    const { ids, findings } = this.#options.edge.options;
+    const { request } = transaction;
+    const text = `${request.method} from ${request.top("Contact") ?? "nowhere"} was refused with ${refusal.status}: ${refusal.text}`;
+    findings.add("REQUEST_REFUSED", text);
+    refuse(transaction, refusal, ids.guid());
+  }
+}
+
+function isOpen({ state }: ServerTransaction): boolean {
+  return state === "trying" || state === "proceeding";
+}
+
+/** What an INVITE gets when nothing is there to take calls. */
+export const NOBODY: EdgeRefusal = { ...REFUSALS.noRoute, status: 480, text: "nobody takes calls" };

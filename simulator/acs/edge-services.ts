@@ -1,0 +1,122 @@
+import type { Clock } from "../clock.ts";
+import type { FaultPlan } from "../faults.ts";
+import { type MediaSession, openMediaSession } from "../media/session.ts";
+import type { Endpoint } from "../sip/connection.ts";
+import { type Dialog, dialogIdOf } from "../sip/dialog.ts";
+import { SipError } from "../sip/error.ts";
+import type { SipRequest } from "../sip/message.ts";
+import type { SipStack } from "../sip/stack.ts";
+import type { ServerTransaction } from "../sip/transaction.ts";
+import { parseSipUri } from "../sip/uri.ts";
+import type { PartyTrace } from "../trace.ts";
+import type { Datacenter } from "./edge-datacenter.ts";
+import type { Findings } from "./edge-findings.ts";
+import type { EdgePolicy } from "./edge-policy.ts";
+import type { IdSource } from "./ids.ts";
+import type { Resource, Trunk } from "./resource.ts";
+import type { TrunkHealth } from "./trunk-health.ts";
+
+/** Something that takes the requests of a dialog. */
+export interface DialogOwner {
+  receive(transaction: ServerTransaction): void;
+  bye(): Promise<void>;
+}
+
+export interface EdgeServicesOptions {
+  readonly clock: Clock;
+  readonly trace: PartyTrace;
+  readonly resource: Resource;
+  readonly policy: EdgePolicy;
+  readonly ids: IdSource;
+  readonly faults: FaultPlan;
+  /** Address of our media sockets. */
+  readonly mediaHost: string;
+  readonly findings: Findings;
+  readonly health: TrunkHealth;
+  readonly datacenters: readonly Datacenter[];
+  /** Name table for border controllers whose trunk has no address of its own. */
+  readonly resolve?: (fqdn: string) => string | undefined;
+}
+
+/** What every part of the edge needs of the others: settings, senders, names, live dialogs. */
+export class EdgeServices {
+  readonly options: EdgeServicesOptions;
+  readonly #dialogs = new Map<string, DialogOwner>();
+
+  constructor(options: EdgeServicesOptions) {
+    this.options = options;
+  }
+
+  get policy(): EdgePolicy {
+    return this.options.policy;
+  }
+
+  get liveDialogs(): number {
+    return this.#dialogs.size;
+  }
+
+  register(dialog: Dialog, owner: DialogOwner): void {
+    this.#dialogs.set(dialog.id, owner);
+  }
+
+  release(dialog: Dialog): void {
+    this.#dialogs.delete(dialog.id);
+  }
+
+  /** Ends every dialog that is up. */
+  async endAll(): Promise<void> {
+    await Promise.all([...this.#dialogs.values()].map((owner) => owner.bye()));
+  }
+
+  ownerOf(request: SipRequest): DialogOwner | undefined {
+    return this.#dialogs.get(dialogIdOf(request));
+  }
+
+  /** The stack of `preferred` while it serves, else of any datacenter that does. */
+  stack(preferred: Datacenter): SipStack {
+    const serving = [preferred, ...this.options.datacenters].find(({ stack }) => stack);
+    if (serving?.stack !== undefined) return serving.stack;
+    throw new SipError("SIP_TRANSPORT", "every datacenter is down");
+  }
+
+  /** Where a trunk listens; `uri` is the next hop of a dialog, by default the paired port. */
+  endpoint(trunk: Trunk, uri?: string): Endpoint {
+    const { host: fqdn, port } = uri === undefined ? named(trunk) : parseSipUri(uri);
+    const host = trunk.address ?? this.options.resolve?.(fqdn);
+    if (host === undefined) {
+      const text = `${fqdn} is in no name table; give the trunk an address or the edge a resolver`;
+      throw new SipError("SIP_UNRESOLVED", text);
+    }
+    return { transport: "tls", host, port: port ?? trunk.sipSignalingPort, servername: fqdn };
+  }
+
+  openMedia(call: string): Promise<MediaSession> {
+    const { clock, trace, mediaHost, faults, policy } = this.options;
+    return openMediaSession({
+      clock,
+      trace,
+      call,
+      host: mediaHost,
+      faults,
+      srtp: "required",
+      suites: policy.offerBothSuites
+        ? ["AES_CM_128_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_80"]
+        : ["AES_CM_128_HMAC_SHA1_80"],
+    });
+  }
+
+  /** Fisher-Yates: every order is as likely as any other. */
+  shuffled<Item>(items: readonly Item[]): Item[] {
+    const shuffled = [...items];
+    for (let last = shuffled.length - 1; last > 0; last--) {
+      const other = Math.floor(this.options.ids.random() * (last + 1));
+      const [a, b] = [shuffled[last], shuffled[other]];
+      if (a !== undefined && b !== undefined) [shuffled[last], shuffled[other]] = [b, a];
+    }
+    return shuffled;
+  }
+}
+
+function named({ fqdn, sipSignalingPort }: Trunk) {
+  return { host: fqdn, port: sipSignalingPort };
+}
