@@ -27,6 +27,8 @@ const UNTRACED = new Set([
   "text.piece",
 ]);
 
+export type FaultParameters = NonNullable<ReturnType<FaultPlan["strike"]>>;
+
 /** One client's WebSocket: framing, tracing, closing, and sending in order when something is late. */
 export class SpeechConnection {
   readonly id: string;
@@ -109,6 +111,13 @@ export class SpeechConnection {
 
   resume(): void {
     this.#socket.resume();
+  }
+
+  /** The parameters of a planned fault, if it strikes here and now. */
+  strike(name: string): FaultParameters | undefined {
+    const detail = this.#context.faults?.strike(name);
+    if (detail !== undefined) this.#context.trace.record({ type: "fault", name, detail }, this.id);
+    return detail;
   }
 
   trace(kind: string, detail?: unknown, direction: "in" | "out" = "out"): void {

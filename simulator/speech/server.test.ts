@@ -192,6 +192,8 @@ const RAW_16K = sdk.SpeechSynthesisOutputFormat.Raw16Khz16BitMonoPcm;
 test("text becomes audio with a boundary for every word", async () => {
   const text = "Bed & breakfast, please.";
   const { result, words, chunks } = await speak(text, speaking(RAW_16K));
+  const spoken = trace.events.findLast(({ type }) => type === "spoken");
+  expect(spoken).toMatchObject({ text, voice: "en-US-JennyNeural", levelDbfs: expect.any(Number) });
   const expected = await synthesiser.synthesise({ text, voice: "en-US-JennyNeural" });
   expect(result.reason).toBe(sdk.ResultReason.SynthesizingAudioCompleted);
   expect(new Int16Array(result.audioData)).toEqual(expected.samples);
@@ -243,6 +245,11 @@ test("silent synthesis is of the right length", async () => {
   const samples = new Int16Array(result.audioData);
   expect(samples).toHaveLength(durationMs * 16);
   expect(samples.every((sample) => sample === 0)).toBe(true);
+  const spoken = trace.events.findLast(({ type }) => type === "spoken");
+  expect(spoken).toMatchObject({ text: "Yes.", levelDbfs: -120 });
+  expect(trace.events.findLast(({ type }) => type === "fault")).toMatchObject({
+    name: "speech.silent-synthesis",
+  });
 });
 
 test("the list of voices is given to those who have a key", async () => {

@@ -135,10 +135,15 @@ class SpeechService {
   }
 
   #plannedRefusal(recognises: boolean): number | undefined {
-    const { faults } = this.#options;
+    const { faults, trace } = this.#options;
     const kind = recognises ? "speech.refuse-recognition" : "speech.refuse-synthesis";
-    const fault = faults?.strike("speech.refuse") ?? faults?.strike(kind);
-    return fault === undefined ? undefined : Number(fault.status ?? 503);
+    for (const name of ["speech.refuse", kind]) {
+      const detail = faults?.strike(name);
+      if (detail === undefined) continue;
+      trace.record({ type: "fault", name, detail });
+      return Number(detail.status ?? 503);
+    }
+    return undefined;
   }
 
   #refuse(request: IncomingMessage, socket: Duplex, status: number): void {

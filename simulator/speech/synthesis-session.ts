@@ -2,6 +2,7 @@ import { encodeAudio, formatWavHeader } from "./audio-format.ts";
 import { type Boundary, boundariesOf } from "./boundaries.ts";
 import { jsonOf, type ServiceContext, type SpeechConnection } from "./connection.ts";
 import { formatAudio, type SpeechMessage } from "./framing.ts";
+import { activeLevelDbfs } from "./level.ts";
 import type { Recogniser } from "./recogniser.ts";
 import { field } from "./recognition-settings.ts";
 import { TICKS_PER_MS } from "./recognition-turn.ts";
@@ -186,7 +187,8 @@ class SpeakingTurn {
   /** Every ear of the lab learns what it is about to hear. */
   async #synthesise(request: SynthesisRequest): Promise<readonly Sentence[]> {
     const { synthesiser, recogniser, trace } = this.#options;
-    const { sentences, text, voice, durationMs, pieces } = await synthesiser.synthesise(request);
+    const utterance = await synthesiser.synthesise(request);
+    const { sentences, text, voice, durationMs } = utterance;
     for (const sentence of sentences) {
       const { samples, rateHz, words } = sentence;
       const learned = recogniser.enrol({ text: sentence.text, audio: { samples, rateHz }, words });
@@ -194,15 +196,16 @@ class SpeakingTurn {
         trace.record({ type: "error", code: "SPEECH_NOT_ENROLLED", message: error.message }),
       );
     }
-    trace.record({ type: "spoken", text, voice, durationMs }, this.#connection.id);
+    const silent = this.#connection.strike("speech.silent-synthesis") !== undefined;
+    const pieces = silent ? utterance.pieces.map(silenced) : utterance.pieces;
+    const levelDbfs = silent ? -120 : activeLevelDbfs(utterance.samples, utterance.rateHz);
+    trace.record({ type: "spoken", text, voice, durationMs, levelDbfs }, this.#connection.id);
     return pieces;
   }
 
   async #deliver(sentence: Sentence): Promise<void> {
     const { chunkMs } = this.#options.pace;
-    const silent = this.#options.faults?.strike("speech.silent-synthesis") !== undefined;
-    const samples = silent ? new Int16Array(sentence.samples.length) : sentence.samples;
-    const bytes = encodeAudio(this.#settings.format, { samples, rateHz: sentence.rateHz });
+    const bytes = encodeAudio(this.#settings.format, sentence);
     const boundaries = boundariesOf(sentence, this.#sentMs, this.#settings);
     const chunkBytes = Math.max(2, Math.round((bytes.length / sentence.durationMs) * chunkMs) & ~1);
     const startMs = this.#sentMs;
@@ -257,6 +260,10 @@ class SpeakingTurn {
     this.#arrived.resolve();
     this.#arrived = Promise.withResolvers();
   }
+}
+
+function silenced(sentence: Sentence): Sentence {
+  return { ...sentence, samples: new Int16Array(sentence.samples.length) };
 }
 
 function takeUntil(boundaries: Boundary[], untilMs: number): Boundary[] {
