@@ -1,4 +1,4 @@
-import Srf from "drachtio-srf";
+import type Srf from "drachtio-srf";
 import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../clock.ts";
 import { connectDrachtio } from "../drachtio/application.ts";
@@ -11,7 +11,7 @@ import { startPhone } from "./phone.ts";
 const clock = systemClock();
 
 /** A SIP server whose application answers each INVITE as the test says. */
-async function server(answer: (req: Srf.SrfRequest, res: Srf.SrfResponse, srf: Srf) => void) {
+async function server(answer: (req: Srf.SrfRequest, res: Srf.SrfResponse, srf: Srf) => unknown) {
   const resources = new AsyncDisposableStack();
   onTestFinished(() => resources.disposeAsync());
   const contacts = [{ transport: "ws", host: "127.0.0.1", port: 0 }] as const;
@@ -19,7 +19,7 @@ async function server(answer: (req: Srf.SrfRequest, res: Srf.SrfResponse, srf: S
     await startDrachtioDaemon({ clock, trace: silentTrace, contacts: [...contacts] }),
   );
   const srf = resources.use(await connectDrachtio(daemon.control));
-  srf.invite((req, res) => answer(req, res, srf));
+  srf.invite((req, res) => void answer(req, res, srf));
   const trace = openTrace({ clock });
   const phone = resources.use(
     await startPhone({

@@ -13,7 +13,7 @@ export interface ReferTarget {
 export function parseReferTo(header: string): ReferTarget | undefined {
   const whole = (/<([^>]*)>/.exec(header)?.[1] ?? header).trim();
   const [uri = "", query = ""] = whole.split("?", 2);
-  const match = /^sips?:(?:([^@]*)@)?(\[[^\]]+\]|[^:;]+)(?::\d+)?(?:;.*)?$/i.exec(uri);
+  const match = /^sips?:(?:([^@]*)@)?(\[[^\]]+\]|[^:;@]+)(?::\d+)?(?:;.*)?$/i.exec(uri);
   const host = match?.[2];
   if (host === undefined) return undefined;
   const user = match?.[1];
