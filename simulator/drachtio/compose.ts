@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { DialogRequest } from "../sip/dialog.ts";
 import { parseNameAddr, tagOf } from "../sip/fields.ts";
 import { SipRequest } from "../sip/message.ts";
 import { type ApplicationMessage, headerOf, type RequestLine } from "./application-message.ts";
@@ -43,23 +44,30 @@ export function composeNew(
   return new SipRequest({ method, uri, headers, body: message.body });
 }
 
-export function composeInDialog({ line, message }: Draft, dialog: Dialog): SipRequest {
+export function composeInDialog({ line, message }: Draft, dialog: Dialog): DialogRequest {
   const { method, uri } = line;
   const toTarget = uri.includes("placeholder") || TO_TARGET.has(method);
-  const cseq = cseqOf(message);
-  return dialog.request(method, {
+  const number = cseqOf(message);
+  const maxForwards = headerOf(message, "Max-Forwards");
+  const headers = headersOf(method, message, dialog.contact);
+  if (maxForwards !== undefined) headers.push(["Max-Forwards", maxForwards]);
+  const composed = dialog.sip.request(method, {
     ...(toTarget ? {} : { uri }),
-    ...(cseq === undefined ? {} : { cseq }),
-    maxForwards: Number(headerOf(message, "Max-Forwards") ?? 70),
-    headers: headersOf(method, message, dialog.contact),
+    ...(number === undefined ? {} : { number }),
+    headers,
     body: message.body,
   });
+  const { state } = dialog.sip;
+  if (number !== undefined) state.localNumber = Math.max(state.localNumber ?? 0, number);
+  return composed;
 }
 
-/** The ACK of a 2xx; `cseq` is the number of its INVITE. */
-export function composeAck({ message }: Draft, dialog: Dialog, cseq: number): SipRequest {
-  const headers = headersOf("ACK", message, dialog.contact);
-  return dialog.request("ACK", { cseq, headers, body: message.body });
+/** The ACK of a 2xx; `number` is the CSeq of its INVITE. */
+export function composeAck({ message }: Draft, dialog: Dialog, number: number): DialogRequest {
+  return dialog.sip.ack(number, {
+    headers: headersOf("ACK", message, dialog.contact),
+    body: message.body,
+  });
 }
 
 function headersOf(method: string, message: ApplicationMessage, contact: Contact) {

@@ -1,4 +1,6 @@
 import type { Timer } from "../clock.ts";
+import { dialogIdOf, dialogId as sipDialogId } from "../sip/dialog.ts";
+import { SipError } from "../sip/error.ts";
 import { tagOf } from "../sip/fields.ts";
 import { type SipRequest, SipResponse } from "../sip/message.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
@@ -12,7 +14,7 @@ import {
 import type { Contact } from "./contact.ts";
 import { type Context, contactOf, notify } from "./context.ts";
 import type { ControlConnection } from "./control.ts";
-import { Dialog, dialogId, receiverKey } from "./dialog.ts";
+import { Dialog, dialogId } from "./dialog.ts";
 import type { Frame } from "./frame.ts";
 import { wireHeaders } from "./header-rules.ts";
 import { hopTokens } from "./meta.ts";
@@ -73,10 +75,22 @@ export class Incoming {
   }
 
   onRequest(transaction: ServerTransaction): void {
+    try {
+      this.#route(transaction);
+    } catch (error) {
+      if (!(error instanceof SipError)) throw error;
+      // A header that only a dialog looks at: Contact, Record-Route.
+      refuse(transaction, 400, {
+        Warning: `399 linecheck "${error.message.replaceAll('"', "'")}"`,
+      });
+    }
+  }
+
+  #route(transaction: ServerTransaction): void {
     const { request } = transaction;
     const dialog = this.#context.dialogs.match(request);
     if (dialog !== undefined) return this.#inDialog(transaction, dialog);
-    const early = this.#early.get(receiverKey(request));
+    const early = this.#early.get(dialogIdOf(request));
     if (early !== undefined && isEarly(request)) return this.#inEarlyDialog(transaction, early);
     const strange = request.toTag !== undefined && request.method !== "REGISTER";
     if ((strange && early === undefined) || NEVER_FIRST.has(request.method)) {
@@ -117,7 +131,7 @@ export class Incoming {
 
   #inDialog(transaction: ServerTransaction, dialog: Dialog): void {
     const { request } = transaction;
-    if (!dialog.accepts(request)) return refuse(transaction, 500, { "Retry-After": "1" });
+    if (!dialog.sip.receive(request)) return refuse(transaction, 500, { "Retry-After": "1" });
     if (endsDialog(request, dialog)) this.#context.dialogs.remove(dialog);
     if (!dialog.owner.open) return refuse(transaction, 481);
     const inbound = this.#track(transaction, dialog.owner, dialog);
@@ -289,7 +303,7 @@ export class Incoming {
     const { callId, fromTag } = inbound.transaction.request;
     this.#expect(inbound, this.#context.limits.ringTimeoutMs);
     if (inbound.earlyKey !== undefined || inbound.dialog !== undefined) return;
-    inbound.earlyKey = `${callId}\n${inbound.toTag ?? ""}\n${fromTag ?? ""}`;
+    inbound.earlyKey = sipDialogId(callId, inbound.toTag ?? "", fromTag ?? "");
     this.#early.set(inbound.earlyKey, inbound);
   }
 
@@ -299,7 +313,6 @@ export class Incoming {
     if (request.method === "REGISTER" || request.method === "SUBSCRIBE") {
       this.#context.registrations.learn(request, response, connection);
     }
-    inbound.dialog?.refresh(request);
     if (inbound.dialog === undefined && MAKES_DIALOG.has(request.method)) {
       inbound.dialog = Dialog.uas(request, response, { owner, contact, connection });
       this.#context.dialogs.add(inbound.dialog);

@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
-import { defaultPort, type Endpoint } from "../sip/connection.ts";
-import { parseNameAddr } from "../sip/fields.ts";
+import { defaultPort, type Endpoint, type TransportName } from "../sip/connection.ts";
 import type { SendOptions } from "../sip/transaction.ts";
 import { parseUri, type SipUri } from "../sip/uri.ts";
 import { asTransport, type Contact, chooseContact } from "./contact.ts";
@@ -25,7 +24,7 @@ export function contactFor(contacts: readonly Contact[], uri: SipUri): Contact |
   });
 }
 
-export function endpointOf(uri: SipUri, { transport }: Contact): Endpoint {
+export function endpointOf(uri: SipUri, transport: TransportName): Endpoint {
   const host = uri.parameters.get("maddr") ?? uri.host;
   return { transport, host, port: uri.port ?? defaultPort(transport) };
 }
@@ -41,36 +40,34 @@ export function isOurs(contacts: readonly Contact[], { transport, host, port }: 
 }
 
 /**
- * Where requests within a dialog go. The route set or remote target says so, unless it cannot be
- * true: a Contact of a browser (`.invalid`), or one whose address is not where the peer's messages
- * came from, as behind a NAT. Then it is the flow the dialog came on. A name is trusted.
+ * Where a request within a dialog goes. Route set and remote target say so (`nextHop`), unless it
+ * cannot be true: a Contact of a browser (`.invalid`), or one whose address is not where the peer's
+ * messages came from, as behind a NAT. Then it is the flow the dialog came on. A name is trusted.
  */
-export function dialogHop(dialog: Dialog): SendOptions {
-  const { connection, contact, routeSet, remoteTarget = "" } = dialog;
-  const flow: SendOptions = {
-    connection,
-    target: { transport: connection.transport, ...connection.remote },
-    localAddress: contact.localHost,
-  };
-  const [route] = routeSet;
-  const uri = readSipUri(route === undefined ? remoteTarget : parseNameAddr(route).uri);
+export function dialogHop(dialog: Dialog, nextHop: string): SendOptions {
+  const { connection, contact } = dialog;
+  const { routeSet } = dialog.sip.state;
+  const { localHost: localAddress } = contact;
+  const target = { transport: connection.transport, ...connection.remote };
+  const flow: SendOptions = { connection, target, localAddress };
+  const uri = readSipUri(nextHop);
   if (uri === undefined) return flow;
   const browser = connection.transport === "ws" || connection.transport === "wss";
   if (browser || uri.host.endsWith(".invalid")) return flow;
-  if (route === undefined && isIP(uri.host) !== 0 && !matches(uri, dialog)) return flow;
+  if (routeSet.length === 0 && isIP(uri.host) !== 0 && !isSource(uri, dialog)) return flow;
   const transport = asTransport(uri.parameters.get("transport")) ?? connection.transport;
-  const target = endpointOf(uri, { ...contact, transport: secured(transport, uri) });
-  return { target, localAddress: contact.localHost };
+  return { target: endpointOf(uri, secured(transport, uri)), localAddress };
 }
 
-function secured(transport: Endpoint["transport"], { scheme }: SipUri): Endpoint["transport"] {
+function secured(transport: TransportName, { scheme }: SipUri): TransportName {
   return scheme === "sips" && transport === "tcp" ? "tls" : transport;
 }
 
 /** Does the Contact name the address the peer's messages came from? */
-function matches(uri: SipUri, { connection, role }: Dialog): boolean {
+function isSource(uri: SipUri, { connection, sip }: Dialog): boolean {
   if (uri.host !== connection.remote.host) return false;
   const port = uri.port ?? defaultPort(connection.transport);
   // Only UDP sends from the port it listens on, and an answer tells nothing about that port.
+  const { role } = sip.state;
   return role === "uac" || connection.transport !== "udp" || port === connection.remote.port;
 }

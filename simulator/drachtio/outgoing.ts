@@ -88,7 +88,7 @@ export class Outgoing {
     const flow = this.#context.registrations.find(routeUrl ?? line.uri);
     const contact = contactFor(this.#context.contacts, destination);
     if (contact === undefined) return refuse("requested protocol/transport not available");
-    const target = endpointOf(destination, contact);
+    const target = endpointOf(destination, contact.transport);
     if (flow === undefined && isOurs(this.#context.contacts, target)) {
       return refuse("can not send request to myself");
     }
@@ -114,16 +114,17 @@ export class Outgoing {
     if (lacksContentType(message)) return refuse("missing content-type");
     if (line.method === "BYE") for (const invite of dialog.pending) invite.cancel();
     const leg = line.method === "PRACK" ? this.#prackLeg(dialog, message) : dialog;
-    const request = composeInDialog(order, leg);
-    const options = routeUrl === undefined ? dialogHop(leg) : this.#through(routeUrl, leg);
+    const { request, nextHop } = composeInDialog(order, leg);
+    const options = this.#through(routeUrl) ?? dialogHop(leg, nextHop);
     this.#send(order, request, options, { contact: leg.contact, dialog: leg });
   }
 
-  #through(routeUrl: string, dialog: Dialog): SendOptions {
-    const uri = readSipUri(routeUrl);
+  /** The way a route URL names; undefined if there is none or it cannot be taken. */
+  #through(routeUrl: string | undefined): SendOptions | undefined {
+    const uri = routeUrl === undefined ? undefined : readSipUri(routeUrl);
     const contact = uri === undefined ? undefined : contactFor(this.#context.contacts, uri);
-    if (uri === undefined || contact === undefined) return dialogHop(dialog);
-    return { target: endpointOf(uri, contact), localAddress: contact.localHost };
+    if (uri === undefined || contact === undefined) return undefined;
+    return { target: endpointOf(uri, contact.transport), localAddress: contact.localHost };
   }
 
   /** Forks share a dialog id; the PRACK belongs to the one whose RSeq it repeats. */
@@ -145,8 +146,8 @@ export class Outgoing {
       return connection.reply(id, `NOK|Server error: ${why}`);
     }
     const { transaction, response } = accepted;
-    const ack = composeAck(order, dialog, response.cseq.number);
-    transaction.acknowledge(response, ack, dialogHop(dialog)).then(
+    const { request: ack, nextHop } = composeAck(order, dialog, response.cseq.number);
+    transaction.acknowledge(response, ack, dialogHop(dialog, nextHop)).then(
       (flow) => this.#confirm(order, ack, flow),
       (error: unknown) => connection.reply(id, `NOK|Server error: ${reasonOf(error)}`),
     );
@@ -253,7 +254,7 @@ export class Outgoing {
     }
     if (dialog !== undefined) {
       if (status < 200) return true;
-      dialog.refresh(response);
+      dialog.sip.receiveResponse(response);
       dialog.unacknowledged.push({ transaction, response });
       return true;
     }
@@ -267,14 +268,11 @@ export class Outgoing {
     const { transaction, forks, owner, contact } = outbound;
     const tag = response.toTag ?? "";
     const known = forks.get(tag);
-    if (known !== undefined && (!known.dialog.early || response.status < 200)) return known;
+    known?.dialog.sip.confirm(response);
+    if (known !== undefined) return known;
     const { connection } = flow;
-    const parts = { owner, contact, connection };
-    const dialog = Dialog.uac(transaction.request, response, parts);
-    // Requests sent on the early dialog have counted on.
-    dialog.localCseq = Math.max(dialog.localCseq, known?.dialog.localCseq ?? 0);
-    dialog.remoteCseq = known?.dialog.remoteCseq;
-    const fork = { dialog, rseq: known?.rseq ?? 0 };
+    const dialog = Dialog.uac(transaction.request, response, { owner, contact, connection });
+    const fork = { dialog, rseq: 0 };
     forks.set(tag, fork);
     if (!this.#isWon(outbound)) this.#context.dialogs.add(dialog);
     return fork;
@@ -313,7 +311,7 @@ export class Outgoing {
       this.#context.dialogs.remove(dialog);
     }
     if (status >= 300 || status < 200) return true;
-    if (request.method === "UPDATE" || request.method === "SUBSCRIBE") dialog?.refresh(response);
+    dialog?.sip.receiveResponse(response);
     if (dialog === undefined && request.method === "SUBSCRIBE") {
       const { connection } = flow;
       this.#context.dialogs.add(Dialog.uac(request, response, { owner, contact, connection }));
@@ -361,12 +359,13 @@ export class Outgoing {
   hangUp(dialog: Dialog, why: string): void {
     this.#context.dialogs.remove(dialog);
     for (const { transaction, response } of dialog.unacknowledged.splice(0)) {
-      const ack = dialog.request("ACK", { cseq: response.cseq.number });
+      const { request, nextHop } = dialog.sip.ack(response.cseq.number);
       // A broken path keeps the ACK from arriving, and the BYE after it; both ends time out then.
-      transaction.acknowledge(response, ack, dialogHop(dialog)).catch(() => {});
+      transaction.acknowledge(response, request, dialogHop(dialog, nextHop)).catch(() => {});
     }
-    const bye = dialog.request("BYE", { headers: { Reason: `SIP;cause=200;text="${why}"` } });
-    const transaction = this.#context.stack.request(bye, dialogHop(dialog));
+    const headers = { Reason: `SIP;cause=200;text="${why}"` };
+    const { request: bye, nextHop } = dialog.sip.request("BYE", { headers });
+    const transaction = this.#context.stack.request(bye, dialogHop(dialog, nextHop));
     const tell = (transport = dialog.contact.transport, remote = dialog.connection.remote) =>
       notifyUnsolicited(this.#context, dialog.owner, {
         message: transaction.request,

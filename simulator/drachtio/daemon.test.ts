@@ -1,0 +1,212 @@
+import { once } from "node:events";
+import Srf from "drachtio-srf";
+import { expect, onTestFinished, test } from "vitest";
+import { createCertificateAuthority } from "../certificates.ts";
+import { systemClock } from "../clock.ts";
+import { silentTrace } from "../trace.ts";
+import { connectDrachtio, sendRequest } from "./application.ts";
+import { type DrachtioDaemonOptions, startDrachtioDaemon } from "./daemon.ts";
+import { openTestDaemon, request, SDP } from "./test-daemon.ts";
+import { answer, header, openTestPeer } from "./test-peer.ts";
+
+async function openDaemon(options: Partial<DrachtioDaemonOptions>) {
+  const daemon = await startDrachtioDaemon({
+    clock: systemClock(),
+    trace: silentTrace,
+    contacts: [{ transport: "udp", host: "127.0.0.1", port: 0 }],
+    ...options,
+  });
+  onTestFinished(() => daemon[Symbol.asyncDispose]());
+  const srf = await connectDrachtio(daemon.control);
+  onTestFinished(() => srf[Symbol.asyncDispose]());
+  return { daemon, srf };
+}
+
+/** A phone that speaks SIP over WebSocket, as text. */
+async function openBrowser(port: number) {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}`, "sip");
+  onTestFinished(() => socket.close());
+  const received: string[] = [];
+  const news = new EventTarget();
+  socket.addEventListener("message", ({ data }) => {
+    received.push(String(data));
+    news.dispatchEvent(new Event("text"));
+  });
+  await once(socket, "open");
+  return {
+    send: (text: string) => socket.send(text.replaceAll(/\r?\n/g, "\r\n")),
+    async receive(pattern: RegExp): Promise<string> {
+      for (;;) {
+        const at = received.findIndex((text) => pattern.test(text));
+        if (at !== -1) return received.splice(at, 1)[0] ?? "";
+        await once(news, "text", { signal: AbortSignal.timeout(3_000) });
+      }
+    },
+  };
+}
+
+const REGISTER = `REGISTER sip:queue.test SIP/2.0
+Via: SIP/2.0/WS abc.invalid;branch=z9hG4bK-reg-1
+Max-Forwards: 70
+From: <sip:agent@queue.test>;tag=r1
+To: <sip:agent@queue.test>
+Call-ID: reg-1
+CSeq: 1 REGISTER
+Contact: <sip:x7@abc.invalid;transport=ws>;expires=60
+Content-Length: 0
+
+`;
+
+test("an application calls a phone on the WebSocket it registered with", async () => {
+  const { daemon, srf } = await openDaemon({
+    contacts: [{ transport: "ws", host: "127.0.0.1", port: 0 }],
+  });
+  const registered = new Promise<string>((resolve) => {
+    srf.use("register", (req, res) => {
+      res.send(200, { headers: { Contact: req.get("Contact"), Expires: "60" } });
+      resolve(req.protocol);
+    });
+  });
+  const browser = await openBrowser(daemon.contacts[0]?.port ?? 0);
+  browser.send(REGISTER);
+  expect(await registered).toBe("tcp");
+  await browser.receive(/^SIP\/2.0 200/);
+
+  const calling = srf.createUAC("sip:x7@abc.invalid;transport=ws", { localSdp: SDP });
+  const invite = await browser.receive(/^INVITE sip:x7@abc.invalid;transport=ws /);
+  expect(header(invite, "Contact")).toBe(
+    `<sip:127.0.0.1:${daemon.contacts[0]?.port};transport=ws>`,
+  );
+  const contact = "Contact: <sip:x7@abc.invalid;transport=ws>";
+  browser.send(answer(invite, "200 OK", [contact, "", SDP]));
+  const dialog = await calling;
+  expect(await browser.receive(/^ACK/)).toMatch(/^ACK sip:x7@abc.invalid;transport=ws /);
+  const ended = new Promise((resolve) => {
+    dialog.destroy(undefined, resolve);
+  });
+  browser.send(answer(await browser.receive(/^BYE/), "200 OK"));
+  await ended;
+});
+
+test("an unregistered phone cannot be called", async () => {
+  const { srf } = await openDaemon({
+    contacts: [{ transport: "ws", host: "127.0.0.1", port: 0 }],
+    resolve: () => undefined,
+  });
+  const response = sendRequest(srf, "sip:x7@abc.invalid;transport=ws", { method: "OPTIONS" });
+  await expect(response).resolves.toMatchObject({ status: 503 });
+});
+
+test("daemons meet over TLS, each showing its certificate", async () => {
+  const clock = systemClock();
+  const authority = await createCertificateAuthority({ clock });
+  const certified = async (name: string) => ({
+    ...(await authority.issue({ commonName: name, hosts: [name, "127.0.0.1"] })),
+    ca: authority.certificate,
+  });
+  const [ours, theirs] = [await certified("sbc.linecheck.test"), await certified("edge.test")];
+  const edge = await openDaemon({
+    contacts: [
+      {
+        transport: "tls",
+        host: "127.0.0.1",
+        port: 0,
+        tls: { ...theirs, requestCert: true, rejectUnauthorized: true },
+      },
+    ],
+  });
+  const port = edge.daemon.contacts[0]?.port ?? 0;
+  const sbc = await openDaemon({
+    contacts: [{ transport: "tls", host: "127.0.0.1", port: 0, tls: ours, clientTls: ours }],
+    resolve: (name) => (name === "edge.test" ? { host: "127.0.0.1", port } : undefined),
+  });
+  const seen = new Promise<{ protocol: string; contact: string }>((resolve) => {
+    edge.srf.invite((req, res) => {
+      resolve({ protocol: req.protocol, contact: req.get("Contact") });
+      res.send(486);
+    });
+  });
+  const headers = { Contact: "<sip:sbc.linecheck.test:5061;transport=tls>" };
+  const calling = sbc.srf.createUAC("sip:+1800@edge.test;transport=tls", {
+    localSdp: SDP,
+    headers,
+  });
+  await expect(calling).rejects.toMatchObject({ status: 486 });
+  expect(await seen).toEqual({ protocol: "tls", contact: headers.Contact });
+});
+
+test("a back-to-back user agent connects two legs and both hang up", async () => {
+  await using lab = await openTestDaemon();
+  await using callee = await openTestPeer({ peer: lab.port });
+  const { srf, peer } = lab;
+  const bridged = new Promise<{ uas: Srf.Dialog; uac: Srf.Dialog }>((resolve, reject) => {
+    srf.invite((req, res) => {
+      srf
+        .createB2BUA(req, res, `sip:b@127.0.0.1:${callee.port}`, {
+          proxyRequestHeaders: ["X-Customer-ID"],
+          proxyResponseHeaders: ["X-Desk"],
+        })
+        .then(resolve, reject);
+    });
+  });
+  const headers = "Content-Type: application/sdp\nX-Customer-ID: C-1042";
+  peer.send(request("INVITE", { body: SDP, headers }));
+  const onward = await callee.receive(/^INVITE/);
+  expect(header(onward, "X-Customer-ID")).toBe("C-1042");
+  expect(onward.endsWith(SDP)).toBe(true);
+  callee.send(answer(onward, "183 Session Progress", ["X-Desk: 7", "", SDP]));
+  expect(await peer.receive(/^SIP\/2.0 183/)).toContain("m=audio 4000");
+  const contact = "Contact: <sip:b@127.0.0.1:{port}>";
+  callee.send(answer(onward, "200 OK", [contact, "X-Desk: 8", "", SDP]));
+  const ok = await peer.receive(/^SIP\/2.0 200/);
+  expect(header(ok, "X-Desk")).toBe("8");
+  await callee.receive(/^ACK/);
+  const { uas, uac } = await bridged;
+  peer.send(request("ACK", { to: header(ok, "To") }));
+  uas.on("destroy", () => uac.destroy());
+  peer.send(request("BYE", { to: header(ok, "To"), cseq: 2 }));
+  callee.send(answer(await callee.receive(/^BYE/), "200 OK"));
+  await expect.poll(() => lab.daemon.load.dialogs).toBe(0);
+});
+
+test("an INVITE over TCP is answered on its connection", async () => {
+  const { daemon, srf } = await openDaemon({
+    contacts: [
+      { transport: "udp", host: "127.0.0.1", port: 0 },
+      { transport: "tcp", host: "127.0.0.1", port: 0 },
+    ],
+  });
+  const other = await openDaemon({ contacts: [{ transport: "tcp", host: "127.0.0.1", port: 0 }] });
+  srf.invite((req, res) => {
+    void srf.createUAS(req, res, { localSdp: SDP }).then((dialog) => dialog.on("ack", () => {}));
+  });
+  const { port } = daemon.contacts[1] ?? {};
+  const dialog = await other.srf.createUAC(`sip:a@127.0.0.1:${port};transport=tcp`, {
+    localSdp: SDP,
+  });
+  expect(dialog.remote.uri).toBe(`sip:127.0.0.1:${port};transport=tcp`);
+  await new Promise((resolve) => {
+    dialog.destroy(undefined, resolve);
+  });
+  expect(daemon.load.dialogs).toBe(0);
+});
+
+test("an application that pings is answered and stays", async () => {
+  await using lab = await openTestDaemon();
+  const srf = new Srf(["t1", "t2"]);
+  const connected = once(srf, "connect");
+  void srf.connect({ ...lab.daemon.control, enablePing: true, pingInterval: 5_000 } as never);
+  const [error, hostPorts] = await connected;
+  srf.disconnect();
+  expect([error, hostPorts]).toEqual([null, `udp/127.0.0.1:${lab.port}`]);
+});
+
+test("disposing twice is fine and leaves nothing", async () => {
+  const lab = await openTestDaemon();
+  lab.srf.invite(() => {});
+  lab.peer.send(request("INVITE"));
+  await lab.peer.receive(/^SIP\/2.0 100/);
+  await lab[Symbol.asyncDispose]();
+  await lab.daemon[Symbol.asyncDispose]();
+  expect(lab.daemon.load).toMatchObject({ incoming: 0, transactions: 0 });
+});
