@@ -156,8 +156,8 @@ export class ClientMachine implements ClientTransaction {
       for (;;) {
         await news.promise;
         news = Promise.withResolvers<void>();
-        if (queue.length === 0 && this.#error !== undefined) throw this.#error;
-        yield* queue.splice(0);
+        for (let next = queue.shift(); next !== undefined; next = queue.shift()) yield next;
+        if (this.#error !== undefined) throw this.#error;
         if (this.#ended) return;
       }
     } finally {

@@ -21,6 +21,7 @@ export function elementEnd(value: string, start: number): number {
 
 /** First `sought` character outside quotes and angle brackets, or the text's length. */
 export function findOutside(value: string, sought: string, start: number): number {
+  if (!value.includes(sought, start)) return value.length;
   let quoted = false;
   let bracketed = false;
   for (let at = start; at < value.length; at++) {

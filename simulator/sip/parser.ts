@@ -11,7 +11,9 @@ const SPACE = 32;
 const TAB = 9;
 const COLON = 58;
 
-const REQUEST_LINE = /^([\w!%'*+.`~-]+)([ \t]+)(.*?)([ \t]+)(SIP\/\d+\.\d+)([ \t]*)$/i;
+const TIDY_END = " SIP/2.0";
+const REQUEST_LINE = /^([\w!%'*+.`~-]+)[ \t]+(.*?)[ \t]+(SIP\/\d+\.\d+)[ \t]*$/i;
+const TOKEN = /^[\w!%'*+.`~-]+$/;
 const STATUS_LINE = /^SIP\/2\.0 (\d{3})(?: (.*))?$/i;
 
 /**
@@ -22,11 +24,8 @@ const STATUS_LINE = /^SIP\/2\.0 (\d{3})(?: (.*))?$/i;
  * SIP_SYNTAX when there is no telling what it is, SIP_LIMIT when it is too large.
  */
 export function parseMessage(bytes: Buffer, limits: ParseLimits = DEFAULT_LIMITS): SipMessage {
-  const bodyStart = headEnd(bytes);
-  if (bodyStart > limits.headerBytes) {
-    throw new SipError("SIP_LIMIT", `headers of ${bodyStart} bytes; limit ${limits.headerBytes}`);
-  }
-  const text = bytes.toString("latin1", 0, bodyStart);
+  const text = cutHead(bytes, limits);
+  const bodyStart = text.length;
   const lineEnd = text.indexOf("\n");
   const startLine = text.slice(0, text.charCodeAt(lineEnd - 1) === CR ? lineEnd - 1 : lineEnd);
   const { index, defect } = indexFields(text, lineEnd + 1);
@@ -38,8 +37,8 @@ export function parseMessage(bytes: Buffer, limits: ParseLimits = DEFAULT_LIMITS
   if (body.length > limits.bodyBytes) {
     throw new SipError("SIP_LIMIT", `body of ${body.length} bytes; limit ${limits.bodyBytes}`);
   }
-  const raw =
-    bytes.length === bodyStart + body.length ? bytes : bytes.subarray(0, bodyStart + body.length);
+  const end = bodyStart + body.length;
+  const raw = bytes.length === end ? bytes : bytes.subarray(0, end);
   return build({ raw, startLine, headers, bodyStart, defect: defect ?? body.defect });
 }
 
@@ -51,13 +50,22 @@ interface Received {
   defect: Defect | undefined;
 }
 
-/** Index of the first body byte. A lone LF is taken as a line end too; some test tools send it. */
-function headEnd(bytes: Buffer): number {
+/**
+ * Start line and headers with the empty line, one character per byte. A lone LF is taken as a line
+ * end too; some test tools send it.
+ */
+function cutHead(bytes: Buffer, { headerBytes }: ParseLimits): string {
   const strict = bytes.indexOf("\r\n\r\n", 0, "latin1");
-  const loose = bytes.indexOf("\n\n", 0, "latin1");
-  if (loose >= 0 && (strict < 0 || loose < strict)) return loose + 2;
-  if (strict >= 0) return strict + 4;
-  throw new SipError("SIP_SYNTAX", `no empty line after the headers in ${bytes.length} bytes`);
+  const text = bytes.toString("latin1", 0, strict < 0 ? bytes.length : strict + 4);
+  const loose = text.indexOf("\n\n");
+  const head = loose < 0 ? text : text.slice(0, loose + 2);
+  if (head.length > headerBytes) {
+    throw new SipError("SIP_LIMIT", `headers of ${head.length} bytes; limit ${headerBytes}`);
+  }
+  if (strict < 0 && loose < 0) {
+    throw new SipError("SIP_SYNTAX", `no empty line after the headers in ${bytes.length} bytes`);
+  }
+  return head;
 }
 
 /** Four offsets per field: name start, name end, value start, end of the (folded) line. */
@@ -133,11 +141,22 @@ function measureBody(
 function build(received: Received): SipMessage {
   const { startLine } = received;
   if (/^SIP\//i.test(startLine)) return buildResponse(received);
-  const [, method, before, uri, after, version, rest] = REQUEST_LINE.exec(startLine) ?? [];
-  if (method === undefined || uri === undefined || version === undefined) {
-    throw new SipError("SIP_SYNTAX", `expected a start line, got "${startLine.slice(0, 100)}"`);
+  const space = startLine.indexOf(" ");
+  const method = startLine.slice(0, Math.max(space, 0));
+  const uri = startLine.slice(space + 1, -TIDY_END.length);
+  const isTidy = startLine.endsWith(TIDY_END) && !/[ \t]/.test(uri) && uri !== "";
+  if (!isTidy || !TOKEN.test(method)) return buildUntidy(received);
+  return new SipRequest({ ...received, method, uri, version: "SIP/2.0" });
+}
+
+/** Another version, or white space where none belongs: enough to answer, not enough to serve. */
+function buildUntidy(received: Received): SipRequest {
+  const [, method, uri = "", version] = REQUEST_LINE.exec(received.startLine) ?? [];
+  if (method === undefined || version === undefined) {
+    const got = received.startLine.slice(0, 100);
+    throw new SipError("SIP_SYNTAX", `expected a start line, got "${got}"`);
   }
-  const tidy = before === " " && after === " " && rest === "" && !/[ \t]/.test(uri);
+  const tidy = received.startLine === `${method} ${uri} ${version}` && !/[ \t]/.test(uri);
   const defect = tidy ? received.defect : { header: undefined, message: "request line" };
   return new SipRequest({ ...received, defect, method, uri, version });
 }
