@@ -1,21 +1,13 @@
 import { CallAutomationClient } from "@azure/communication-call-automation";
 import { expect, test } from "vitest";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
+import { refusalOf } from "./testing/sdk.ts";
 
 const client = (lab: TestLab) =>
   new CallAutomationClient(lab.acs.connectionString, {
     allowInsecureConnection: true,
     retryOptions: { maxRetries: 0 },
   });
-
-const refusal = async (attempt: Promise<unknown>) => {
-  const error = await attempt.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  const { statusCode, code, message } = error as Record<string, unknown>;
-  return { statusCode, code, message };
-};
 
 test("an incoming call is announced with its SIP headers and without what the service does not say", async () => {
   await using lab = await startTestLab();
@@ -101,7 +93,7 @@ test("CallConnected and ParticipantsUpdated come in both orders, by the seed", a
 test("an unknown incomingCallContext is refused with 400/8523", async () => {
   await using lab = await startTestLab();
   const attempt = client(lab).answerCall("nonsense", `${lab.application.url}/callbacks`);
-  expect(await refusal(attempt)).toEqual({
+  expect(await refusalOf(attempt)).toEqual({
     statusCode: 400,
     code: "8523",
     message: "The field IncomingCallContext is invalid",
@@ -112,7 +104,7 @@ test("a callback over plain http outside the loopback is refused", async () => {
   await using lab = await startTestLab();
   const { context } = await lab.ring();
   const attempt = client(lab).answerCall(context, "http://app.example.com/callbacks");
-  expect(await refusal(attempt)).toMatchObject({
+  expect(await refusalOf(attempt)).toMatchObject({
     statusCode: 400,
     message: "The field CallbackUri is invalid",
   });
@@ -123,7 +115,7 @@ test("a call can be answered once only", async () => {
   const { context } = await lab.ring();
   await client(lab).answerCall(context, `${lab.application.url}/callbacks`);
   const again = client(lab).answerCall(context, `${lab.application.url}/callbacks`);
-  expect(await refusal(again)).toMatchObject({ statusCode: 400, code: "8523" });
+  expect(await refusalOf(again)).toMatchObject({ statusCode: 400, code: "8523" });
 });
 
 test("a leg that fails while it is answered gives AnswerFailed and no call", async () => {
@@ -133,7 +125,7 @@ test("a leg that fails while it is answered gives AnswerFailed and no call", asy
   const { callConnection } = await client(lab).answerCall(context, `${lab.application.url}/cb`);
   const { data } = await lab.application.event("AnswerFailed");
   expect(data["resultInformation"]).toEqual({ code: 500, subCode: 9999, message: "no ACK" });
-  expect(await refusal(callConnection.getCallConnectionProperties())).toMatchObject({
+  expect(await refusalOf(callConnection.getCallConnectionProperties())).toMatchObject({
     statusCode: 404,
     code: "8522",
   });
@@ -152,7 +144,7 @@ test.each([
 
 test("rejecting an unknown call is refused with 400/8523", async () => {
   await using lab = await startTestLab();
-  expect(await refusal(client(lab).rejectCall("nonsense"))).toMatchObject({ code: "8523" });
+  expect(await refusalOf(client(lab).rejectCall("nonsense"))).toMatchObject({ code: "8523" });
 });
 
 test("a call nobody subscribed to is refused with 404", async () => {
@@ -186,8 +178,8 @@ test("terminating ends the call for everybody", async () => {
   await callConnection.hangUp(true);
   await lab.application.event("CallDisconnected");
   expect(leg.isEnded).toBe(true);
-  expect(await refusal(callConnection.hangUp(true))).toMatchObject({ statusCode: 404 });
-  expect(await refusal(callConnection.hangUp(false))).toMatchObject({ statusCode: 404 });
+  expect(await refusalOf(callConnection.hangUp(true))).toMatchObject({ statusCode: 404 });
+  expect(await refusalOf(callConnection.hangUp(false))).toMatchObject({ statusCode: 404 });
 });
 
 test("a caller who hangs up gives CallDisconnected with 200/540000 and nothing after it", async () => {

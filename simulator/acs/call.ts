@@ -135,11 +135,16 @@ export class Call {
   /** Ends the connection: stops everything it runs, then says so by an event of `type`. */
   disconnect(result: ResultInformation, type = "CallDisconnected"): void {
     if (this.isOver) return;
-    for (const cleanup of this.#cleanups) cleanup();
-    this.#cleanups.clear();
+    this.close();
     const { operationContext } = this.options;
     this.emit(type, { result, operationContext });
     this.move("disconnected");
+  }
+
+  /** Stops everything the call runs, without an event. */
+  close(): void {
+    for (const cleanup of this.#cleanups) cleanup();
+    this.#cleanups.clear();
   }
 
   /** `CallConnectionProperties`; members without a value are left out. */

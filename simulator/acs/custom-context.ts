@@ -1,5 +1,8 @@
+import type { Call } from "./call.ts";
+import type { Core } from "./core.ts";
 import type { Fields } from "./fields.ts";
 import type { Policy } from "./policy.ts";
+import { refusal } from "./service-error.ts";
 
 /** Limits of Microsoft's "Custom context" how-to. */
 const KEY_LIMIT = 64;
@@ -17,18 +20,36 @@ export class CustomHeaderFault extends Error {
   readonly code = "ACS_CUSTOM_HEADER";
 }
 
+/** Headers an operation sends along: to the SBC, or to another application. */
+export interface CustomHeaders {
+  readonly sipHeaders: Readonly<Record<string, string>>;
+  readonly voipHeaders: Readonly<Record<string, string>>;
+}
+
+/** Reads `customCallingContext`. Illegal headers are 400/8523 by name, and the trace says which. */
+export function readCustomHeaders(core: Core, call: Call, body: Fields): CustomHeaders {
+  try {
+    const sipHeaders = readSipHeaders(body, core.policy.customHeaders);
+    const voipHeaders = body.fields("customCallingContext")?.texts("voipHeaders") ?? {};
+    return { sipHeaders, voipHeaders };
+  } catch (error) {
+    if (!(error instanceof CustomHeaderFault)) throw error;
+    core.trace.record({ type: "error", code: error.code, message: error.message }, call.id);
+    throw refusal.invalidContext(error.message);
+  }
+}
+
 /**
  * `customCallingContext.sipHeaders` as it may go to the SBC. Under `strict` a violation throws
  * {@link CustomHeaderFault}; `truncate` cuts and drops instead; `pass` sends what it got. A line
  * break is never let through.
  */
-export function readSipHeaders(
+function readSipHeaders(
   body: Fields,
   policy: Policy["customHeaders"],
 ): Readonly<Record<string, string>> {
   const context = body.fields("customCallingContext");
   const entries = Object.entries(context?.texts("sipHeaders") ?? {});
-  context?.texts("voipHeaders");
   for (const [name, value] of entries) refuseControl(name, value);
   if (policy === "pass") return Object.fromEntries(entries);
   const custom = entries.filter(([name]) => !isUserToUser(name));

@@ -1,10 +1,12 @@
+import type { Call } from "./call.ts";
 import { formatParticipant, type Participant } from "./conversation.ts";
-import { identifierOf } from "./identity.ts";
+import { identifierOf, readIdentifier } from "./identity.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
+import { contextOf } from "./participant-changes.ts";
+import { ENDED_BY_APPLICATION } from "./result.ts";
 import { refusal } from "./service-error.ts";
+import { readAddress } from "./streaming-operations.ts";
 import type { Switchboard } from "./switchboard.ts";
-
-const PAGE_SIZE = 100;
 
 /** Operations on who takes part in a call. */
 export function participantOperations(board: Switchboard): Operation[] {
@@ -21,6 +23,20 @@ export function participantOperations(board: Switchboard): Operation[] {
       path: connectionPath("/participants/([^/]+)"),
       handle: (request) => get(board, request),
     },
+    {
+      name: "RemoveParticipant",
+      method: "POST",
+      path: connectionPath("/participants:remove"),
+      isRepeatable: true,
+      handle: (request) => remove(board, request),
+    },
+    {
+      name: "Mute",
+      method: "POST",
+      path: connectionPath("/participants:mute"),
+      isRepeatable: true,
+      handle: (request) => mute(board, request),
+    },
   ];
 }
 
@@ -28,7 +44,7 @@ export function participantOperations(board: Switchboard): Operation[] {
 function list(board: Switchboard, { ids: [id = ""], ...request }: OperationRequest): Reply {
   const call = board.find(id);
   const skip = Number(request.query.get("skip") ?? 0);
-  const size = Number(request.query.get("maxpagesize") ?? PAGE_SIZE);
+  const size = Number(request.query.get("maxpagesize") ?? board.core.policy.participantPageSize);
   if (!isCount(skip) || !isCount(size) || size === 0) throw refusal.invalidField("skip");
   const all = call.conversation.listing();
   const next = skip + size;
@@ -42,6 +58,50 @@ function get(board: Switchboard, { ids: [id = "", rawId = ""] }: OperationReques
   const participant: Participant | undefined = call.conversation.find(identifierOf(rawId));
   if (participant === undefined) throw refusal.participantNotFound();
   return { status: 200, body: formatParticipant(participant), call };
+}
+
+/** Taking out one of the last two ends the call: CallDisconnected and nothing else. */
+function remove(board: Switchboard, request: OperationRequest): Reply {
+  const call = board.findEstablished(request.ids[0] ?? "");
+  const participant = findNamed(
+    call,
+    request.body.raw("participantToRemove"),
+    "participantToRemove",
+  );
+  const address = readAddress(board, request);
+  board.core.background.run("remove participant", async () => {
+    await participant.leg?.hangUp();
+    const isBot = participant.leg === undefined;
+    if (isBot || call.conversation.legs.length === 1) return board.leave(call);
+    const data = { participant: participant.identifier };
+    call.emit("RemoveParticipantSucceeded", { ...address, data });
+    return board.remove(call.conversation, participant, ENDED_BY_APPLICATION);
+  });
+  return { status: 202, body: contextOf(address), call };
+}
+
+function mute(board: Switchboard, { ids: [id = ""], body }: OperationRequest): Reply {
+  const call = board.findEstablished(id);
+  const named = body
+    .list("targetParticipants")
+    .map((target) => findNamed(call, target, "targetParticipants"));
+  if (named.length === 0) throw refusal.invalidField("targetParticipants");
+  for (const participant of named) {
+    participant.isMuted = true;
+    call.conversation.bridge.set(participant.identifier.rawId, { isMuted: true });
+  }
+  call.conversation.announce();
+  return {
+    status: 200,
+    body: contextOf({ operationContext: body.optionalText("operationContext"), url: undefined }),
+    call,
+  };
+}
+
+function findNamed(call: Call, value: unknown, name: string): Participant {
+  const participant = call.conversation.find(readIdentifier(value, name));
+  if (participant === undefined) throw refusal.participantNotFound();
+  return participant;
 }
 
 function isCount(value: number): boolean {

@@ -37,6 +37,8 @@ export interface Policy {
   readonly callbackTimeoutMs: number;
   /** Further attempts after a callback failed, a second apart. */
   readonly callbackRetries: number;
+  /** Participants per page of a listing. */
+  readonly participantPageSize: number;
   /** Greatest number of calls at once; one more gets 429. */
   readonly callLimit: number;
 }
@@ -59,5 +61,6 @@ export const DEFAULT_POLICY: Policy = {
   mediaReconnects: 1,
   callbackTimeoutMs: 10_000,
   callbackRetries: 0,
+  participantPageSize: 100,
   callLimit: 1_000,
 };

@@ -21,6 +21,8 @@ import { createIssuer, DISCOVERY_PATH, type Issuer, KEYS_PATH } from "./issuer.t
 import { UrlJudge } from "./media-options.ts";
 import type { Reply } from "./operation.ts";
 import { Outbound } from "./outbound.ts";
+import { outgoingOperations } from "./outgoing-operations.ts";
+import { joiningOperations } from "./participant-changes.ts";
 import { participantOperations } from "./participant-operations.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 import type { PstnGateway } from "./pstn.ts";
@@ -78,14 +80,23 @@ const BODY_LIMIT_BYTES = 1024 * 1024;
 
 export async function startAcs(options: AcsOptions): Promise<Acs> {
   await using started = new AsyncDisposableStack();
+  const { clock, ca, ingress } = options;
+  const outbound = started.use(
+    new Outbound({
+      clock,
+      ...(ca === undefined ? {} : { ca }),
+      ...(ingress === undefined ? {} : { ingress }),
+    }),
+  );
   const background = started.use(new Background(options.trace));
   const addresses = { url: "" };
-  const core = await createCore(options, background, () => addresses.url);
-  started.use(core.outbound);
-  const board = new Switchboard(core);
+  const core = await createCore(options, { outbound, background, origin: () => addresses.url });
+  const board = started.use(new Switchboard(core));
   const rest = new Rest(core, [
     ...callOperations(board),
+    ...outgoingOperations(board),
     ...participantOperations(board),
+    ...joiningOperations(board),
     ...transferOperations(board),
     ...streamingOperations(board),
   ]);
@@ -111,17 +122,12 @@ export async function startAcs(options: AcsOptions): Promise<Acs> {
 
 async function createCore(
   options: AcsOptions,
-  background: Background,
-  validationOrigin: () => string,
+  parts: { outbound: Outbound; background: Background; origin: () => string },
 ): Promise<Core> {
-  const { clock, trace, resource, faults, ids = freshIds, ca, ingress } = options;
+  const { clock, trace, resource, faults, ids = freshIds } = options;
+  const { outbound, background, origin } = parts;
   const policy = { ...DEFAULT_POLICY, ...options.policy };
   const struck = faults === undefined ? {} : { faults };
-  const outbound = new Outbound({
-    clock,
-    ...(ca === undefined ? {} : { ca }),
-    ...(ingress === undefined ? {} : { ingress }),
-  });
   const issuer = await createIssuer({
     clock,
     trace,
@@ -141,7 +147,7 @@ async function createCore(
     eventGrid: new EventGrid({
       ...shared,
       resourceName: resource.name,
-      validationOrigin,
+      validationOrigin: origin,
       delivery,
     }),
     urls: new UrlJudge(policy, outbound),

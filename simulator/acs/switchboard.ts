@@ -21,6 +21,8 @@ export interface RingingCall {
   take(): boolean;
 }
 
+type Headers = Readonly<Record<string, string>>;
+
 /** `data` of an IncomingCall event as it was sent. */
 export type IncomingCallData = Readonly<Record<string, unknown>>;
 
@@ -28,12 +30,14 @@ export type IncomingCallData = Readonly<Record<string, unknown>>;
 const KEPT_CALLS = 10_000;
 
 /** All calls of the resource: what rings, what is up, and how each of them ends. */
-export class Switchboard {
+export class Switchboard implements AsyncDisposable {
   readonly core: Core;
   readonly incomingCalls: IncomingCallData[] = [];
   readonly #ringing = new Map<string, RingingCall>();
   readonly #calls = new Map<string, Call>();
   readonly #past = new Map<string, Call>();
+  readonly #conversations = new Map<string, Conversation>();
+  readonly #meetings = new Map<string, Conversation>();
 
   constructor(core: Core) {
     this.core = core;
@@ -52,7 +56,10 @@ export class Switchboard {
   }
 
   /** An incoming call: rings, and tells the applications by Event Grid. */
-  ring(leg: PstnLeg, { from, to }: { from: Identifier; to: Identifier }): void {
+  ring(
+    leg: PstnLeg,
+    { from, to, voipHeaders = {} }: { from: Identifier; to: Identifier; voipHeaders?: Headers },
+  ): void {
     const { core } = this;
     const type = "Microsoft.Communication.IncomingCall";
     if (!core.eventGrid.hears(type)) {
@@ -67,7 +74,7 @@ export class Switchboard {
       from,
       serverCallId: id,
       callerDisplayName: "",
-      customContext: this.#customContext(leg),
+      customContext: this.#customContext(leg, voipHeaders),
       incomingCallContext: context,
       correlationId: leg.correlationId,
     });
@@ -100,12 +107,33 @@ export class Switchboard {
 
   newConversation(options: { serverCallId?: string; correlationId?: string } = {}): Conversation {
     const { clock, ids, policy } = this.core;
-    return new Conversation({
+    const conversation = new Conversation({
       clock,
       serverCallId: options.serverCallId ?? serverCallId(ids, clock.date()),
       correlationId: options.correlationId ?? ids.guid(),
       playoutLimitMs: policy.playoutLimitMs,
     });
+    this.#conversations.set(conversation.serverCallId, conversation);
+    return conversation;
+  }
+
+  /** The conversation of a serverCallId, else 404/8522. Padding and the alphabet of base64 are free. */
+  findConversation(id: string): Conversation {
+    const wanted = plainBase64(id);
+    for (const conversation of this.#conversations.values()) {
+      if (plainBase64(conversation.serverCallId) === wanted) return conversation;
+    }
+    throw refusal.callNotFound();
+  }
+
+  /** The conversation of a room or group call, made when first asked for. */
+  meeting(name: string): Conversation {
+    const known = this.#meetings.get(name);
+    if (known !== undefined && this.#conversations.has(known.serverCallId)) return known;
+    const conversation = this.newConversation();
+    conversation.establish();
+    this.#meetings.set(name, conversation);
+    return conversation;
   }
 
   /** Registers an application's connection; its bot takes part from now on. */
@@ -187,12 +215,27 @@ export class Switchboard {
     await Promise.allSettled(legs.map((leg) => leg.hangUp()));
     for (const call of calls) this.#drop(call, result);
     conversation.bridge[Symbol.dispose]();
+    this.#conversations.delete(conversation.serverCallId);
+  }
+
+  /** After participants were taken out: tells the rest, or ends what is left over. */
+  settle(conversation: Conversation): void {
+    if (!this.#endIfEmpty(conversation, ENDED_BY_APPLICATION)) conversation.announce();
   }
 
   /** A leg is gone: the participant leaves, and with the last one the call ends. */
   remove(conversation: Conversation, participant: Participant, result: ResultInformation): void {
     if (!conversation.leave(participant.identifier)) return;
     if (!this.#endIfEmpty(conversation, result)) conversation.announce();
+  }
+
+  /** Hangs up on everybody without a word to the applications. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const call of this.#calls.values()) call.close();
+    const conversations = [...this.#conversations.values()];
+    const legs = conversations.flatMap((conversation) => conversation.legs.map(({ leg }) => leg));
+    for (const { bridge } of conversations) bridge[Symbol.dispose]();
+    await Promise.allSettled(legs.map((leg) => leg.hangUp()));
   }
 
   #legEnded(conversation: Conversation, participant: Participant, end: LegEnd): void {
@@ -239,11 +282,18 @@ export class Switchboard {
     });
   }
 
-  #customContext(leg: PstnLeg): Record<string, unknown> | undefined {
+  #customContext(leg: PstnLeg, voipHeaders: Headers): Record<string, unknown> | undefined {
     const { userToUserKey } = this.core.policy;
     const entries = Object.entries(leg.sipHeaders).map(([name, value]) =>
       name.toLowerCase() === "user-to-user" ? [userToUserKey, value] : [name, value],
     );
-    return entries.length === 0 ? undefined : { sipHeaders: Object.fromEntries(entries) };
+    const hasVoip = Object.keys(voipHeaders).length > 0;
+    if (entries.length === 0 && !hasVoip) return undefined;
+    const sipHeaders = entries.length === 0 ? undefined : Object.fromEntries(entries);
+    return definedOnly({ sipHeaders, voipHeaders: hasVoip ? voipHeaders : undefined });
   }
+}
+
+function plainBase64(text: string): string {
+  return text.replaceAll("-", "+").replaceAll("_", "/").replace(/=+$/, "");
 }

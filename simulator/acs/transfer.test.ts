@@ -2,6 +2,7 @@ import { CallAutomationClient, type CallConnection } from "@azure/communication-
 import { expect, test } from "vitest";
 import { PstnRefusal } from "./pstn.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
+import { refusalOf } from "./testing/sdk.ts";
 
 const HUMAN = { phoneNumber: "+18005550150" };
 
@@ -15,15 +16,6 @@ async function connect(lab: TestLab) {
   await lab.application.event("CallConnected");
   return { leg, callConnection };
 }
-
-const refusal = async (attempt: Promise<unknown>) => {
-  const error = await attempt.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  const { statusCode, code, message } = error as Record<string, unknown>;
-  return { statusCode, code, message };
-};
 
 const summary = (callConnection: CallConnection, value: string) =>
   callConnection.transferCallToParticipant(HUMAN, {
@@ -104,7 +96,7 @@ test("a second transfer while one is pending is refused with 409/8607", async ()
   const { promise, resolve } = Promise.withResolvers<void>();
   leg.onTransfer = () => promise;
   await callConnection.transferCallToParticipant(HUMAN);
-  const second = await refusal(callConnection.transferCallToParticipant(HUMAN));
+  const second = await refusalOf(callConnection.transferCallToParticipant(HUMAN));
   const { callConnectionState } = await callConnection.getCallConnectionProperties();
   resolve();
   expect(second).toMatchObject({ statusCode: 409, code: "8607" });
@@ -128,7 +120,7 @@ test.each([
 ])("a header value with %s is refused by name", async (_what, value, message) => {
   await using lab = await startTestLab();
   const { leg, callConnection } = await connect(lab);
-  const refused = await refusal(summary(callConnection, value));
+  const refused = await refusalOf(summary(callConnection, value));
   expect(refused).toMatchObject({ statusCode: 400, code: "8523" });
   expect(refused.message).toMatch(message);
   expect(leg.transfers).toEqual([]);
@@ -142,14 +134,14 @@ test("six custom headers are one too many", async () => {
   const { callConnection } = await connect(lab);
   const six = [1, 2, 3, 4, 5, 6].map((n) => ({ kind: "sipx", key: `H${n}`, value: "v" }) as const);
   const attempt = callConnection.transferCallToParticipant(HUMAN, { customCallingContext: six });
-  expect((await refusal(attempt)).message).toMatch(/6 custom headers.*5/);
+  expect((await refusalOf(attempt)).message).toMatch(/6 custom headers.*5/);
 });
 
 test("a policy may cut values instead, and nothing lets a line break through", async () => {
   await using lab = await startTestLab({ policy: { customHeaders: "truncate" } });
   const { leg, callConnection } = await connect(lab);
   const attempt = summary(callConnection, "x\r\nX-Evil: 1");
-  expect(await refusal(attempt)).toMatchObject({ statusCode: 400, code: "8523" });
+  expect(await refusalOf(attempt)).toMatchObject({ statusCode: 400, code: "8523" });
   await summary(callConnection, "a".repeat(300));
   await lab.application.event("CallTransferAccepted");
   expect(leg.transfers[0]?.options.sipHeaders).toEqual({ "X-AI-Summary": "a".repeat(256) });
@@ -161,7 +153,7 @@ test("a transfer of a call that is gone is refused with 404/8522", async () => {
   leg.end();
   await lab.application.event("CallDisconnected");
   const attempt = callConnection.transferCallToParticipant(HUMAN);
-  expect(await refusal(attempt)).toEqual({
+  expect(await refusalOf(attempt)).toEqual({
     statusCode: 404,
     code: "8522",
     message: "Call not found.",

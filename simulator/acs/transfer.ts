@@ -1,7 +1,6 @@
 import { type Call, SUCCESS } from "./call.ts";
 import type { Participant } from "./conversation.ts";
-import type { Core } from "./core.ts";
-import { CustomHeaderFault, readSipHeaders } from "./custom-context.ts";
+import { readCustomHeaders } from "./custom-context.ts";
 import { strike } from "./fault-strike.ts";
 import type { Fields } from "./fields.ts";
 import { type Identifier, optionalIdentifier, readIdentifier } from "./identity.ts";
@@ -47,29 +46,17 @@ function transferToParticipant(board: Switchboard, request: OperationRequest): R
 }
 
 function readTransfer(board: Switchboard, call: Call, body: Fields): Transfer {
-  const { core } = board;
   const from = body.fields("sourceCallerIdNumber")?.text("value");
   return {
     target: readIdentifier(body.raw("targetParticipant"), "targetParticipant"),
     transferee: findTransferee(call, optionalIdentifier(body, "transferee")),
     options: {
-      sipHeaders: customHeaders(core, call, body),
+      sipHeaders: readCustomHeaders(board.core, call, body).sipHeaders,
       ...(from === undefined ? {} : { from }),
     },
     operationContext: body.optionalText("operationContext"),
-    url: core.urls.optionalCallback(body),
+    url: board.core.urls.optionalCallback(body),
   };
-}
-
-/** Custom headers for the SBC. Illegal ones are refused by name, and the trace says which. */
-export function customHeaders(core: Core, call: Call, body: Fields) {
-  try {
-    return readSipHeaders(body, core.policy.customHeaders);
-  } catch (error) {
-    if (!(error instanceof CustomHeaderFault)) throw error;
-    core.trace.record({ type: "error", code: error.code, message: error.message }, call.id);
-    throw refusal.invalidContext(error.message);
-  }
 }
 
 /** Whoever is named, or the only other party of a 1:1 call. */
