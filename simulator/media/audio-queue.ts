@@ -60,8 +60,8 @@ export class AudioQueue {
 
   /** The next samples into `frame`, padded with silence; false when there is nothing to say. */
   take(frame: Int16Array): boolean {
+    if (this.#flowing && this.#queued < frame.length) this.#end();
     if (!this.#isReady(frame.length)) return false;
-    if (this.#queued < frame.length) this.#end();
     let filled = 0;
     for (let item = this.#items[0]; item && filled < frame.length; item = this.#items[0]) {
       const piece = item.samples.subarray(item.sent, item.sent + frame.length - filled);

@@ -84,7 +84,7 @@ export class Receiver {
     const missing = expected === 0 ? 0 : (lost + this.#late) / expected;
     return {
       packets,
-      octets,
+      bytes: octets,
       lost,
       late: this.#late,
       duplicated,

@@ -243,7 +243,7 @@ class Session implements MediaSession {
 
   statistics(): MediaStatistics {
     const { packets, octets, queue } = this.#sender;
-    const sent = { packets, octets, droppedMs: queue.droppedMs, ...this.#reporter.peer() };
+    const sent = { packets, bytes: octets, droppedMs: queue.droppedMs, ...this.#reporter.peer() };
     return { sent, received: this.#receiver.statistics() };
   }
 

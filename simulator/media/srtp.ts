@@ -1,5 +1,5 @@
 import { AesCounter } from "./aes.ts";
-import { payloadOffset, RTP_HEADER_OCTETS, read16, read32, write32 } from "./rtp.ts";
+import { payloadOffset, RTP_HEADER_OCTETS, read16, read32, write16, write32 } from "./rtp.ts";
 import type { CryptoLine } from "./sdes.ts";
 import { HmacSha1 } from "./sha1.ts";
 
@@ -14,8 +14,9 @@ const RTP_LABELS = { cipher: 0, auth: 1, salt: 2 } as const;
 const RTCP_LABELS = { cipher: 3, auth: 4, salt: 5 } as const;
 const RTCP_TAG_OCTETS = 10;
 /** RFC 3711 §3.3.2: at least 64. */
-const REPLAY_WINDOW = 64n;
-const REPLAY_MASK = (1n << REPLAY_WINDOW) - 1n;
+const REPLAY_WINDOW = 64;
+/** Sources remembered per context; the one longest known gives way. */
+const LIMIT_SOURCES = 64;
 
 /** Session keys of a 30-octet master key and salt. */
 export function deriveKeys(master: Uint8Array, stream: "rtp" | "rtcp"): SessionKeys {
@@ -43,10 +44,33 @@ export type Unprotected =
   | { readonly datagram: Uint8Array; readonly rejected?: undefined }
   | { readonly rejected: SrtpRejection; readonly datagram?: undefined };
 
-/** Replay state of one synchronisation source: highest packet index and the 64 below it. */
-interface SourceState {
-  highest: bigint;
-  seen: bigint;
+/** The packet indices of one synchronisation source; they have 48 bits and fit a number. */
+class PacketIndices {
+  #highest = -1;
+  /** The last index seen in each residue class: older ones have left the window. */
+  readonly #seen = new Float64Array(REPLAY_WINDOW).fill(-1);
+
+  /** RFC 3711 §3.3.1: the roll-over count that brings the index nearest to the highest one seen. */
+  guess(sequence: number): number {
+    if (this.#highest < 0) return sequence;
+    const last = this.#highest & 0xffff;
+    const rollover = this.#highest - last;
+    if (last < 0x8000 && sequence - last > 0x8000) {
+      return Math.max(0, rollover - 0x1_0000) + sequence;
+    }
+    if (last >= 0x8000 && last - 0x8000 > sequence) return rollover + 0x1_0000 + sequence;
+    return rollover + sequence;
+  }
+
+  isReplay(index: number): boolean {
+    const age = this.#highest - index;
+    return age >= 0 && (age >= REPLAY_WINDOW || this.#seen[index % REPLAY_WINDOW] === index);
+  }
+
+  remember(index: number): void {
+    this.#highest = Math.max(this.#highest, index);
+    this.#seen[index % REPLAY_WINDOW] = index;
+  }
 }
 
 /**
@@ -58,8 +82,8 @@ export class SrtpContext {
   readonly #rtcp: { cipher: AesCounter; auth: HmacSha1; salt: Uint8Array };
   readonly #tagOctets: number;
   readonly #mki: Uint8Array;
-  readonly #sources = new Map<number, SourceState>();
-  readonly #reports = new Map<number, SourceState>();
+  readonly #packets = new Map<number, PacketIndices>();
+  readonly #reports = new Map<number, PacketIndices>();
   readonly #counter = new Uint8Array(16);
   #reportIndex = 0;
 
@@ -75,12 +99,14 @@ export class SrtpContext {
     const start = payloadOffset(datagram);
     if (start === undefined) throw new RangeError("SRTP: expected an RTP packet");
     const ssrc = read32(datagram, 8);
-    const index = this.#nextIndex(ssrc, read16(datagram, 2));
+    const indices = this.#packets.get(ssrc) ?? new PacketIndices();
+    const index = indices.guess(read16(datagram, 2));
+    remember(this.#packets, ssrc, indices, index);
     const end = datagram.length;
     const output = new Uint8Array(end + this.#mki.length + this.#tagOctets);
     output.set(datagram);
     this.#rtp.cipher.apply(this.#iv(this.#rtp.salt, ssrc, index), output, start, end);
-    const tag = this.#rtp.auth.sign(output, end, Number(index >> 16n));
+    const tag = this.#rtp.auth.sign(output, end, rolloverOf(index));
     output.set(this.#mki, end);
     output.set(tag.subarray(0, this.#tagOctets), end + this.#mki.length);
     return output;
@@ -92,14 +118,14 @@ export class SrtpContext {
     const start = end < RTP_HEADER_OCTETS ? undefined : payloadOffset(datagram.subarray(0, end));
     if (start === undefined) return { rejected: "malformed" };
     const ssrc = read32(datagram, 8);
-    const state = this.#sources.get(ssrc);
-    const index = guessIndex(state, read16(datagram, 2));
-    if (isReplay(state, index)) return { rejected: "replayed" };
-    const tag = this.#rtp.auth.sign(datagram, end, Number(index >> 16n));
+    const indices = this.#packets.get(ssrc) ?? new PacketIndices();
+    const index = indices.guess(read16(datagram, 2));
+    if (indices.isReplay(index)) return { rejected: "replayed" };
+    const tag = this.#rtp.auth.sign(datagram, end, rolloverOf(index));
     if (!this.#isAuthentic(datagram, end, tag.subarray(0, this.#tagOctets))) {
       return { rejected: "authentication" };
     }
-    remember(this.#sources, ssrc, index);
+    remember(this.#packets, ssrc, indices, index);
     const output = datagram.slice(0, end);
     this.#rtp.cipher.apply(this.#iv(this.#rtp.salt, ssrc, index), output, start);
     return { datagram: output };
@@ -113,7 +139,7 @@ export class SrtpContext {
     const end = datagram.length + 4;
     const output = new Uint8Array(end + this.#mki.length + RTCP_TAG_OCTETS);
     output.set(datagram);
-    this.#rtcp.cipher.apply(this.#iv(this.#rtcp.salt, ssrc, BigInt(index)), output, 8, end - 4);
+    this.#rtcp.cipher.apply(this.#iv(this.#rtcp.salt, ssrc, index), output, 8, end - 4);
     write32(output, end - 4, index | 0x8000_0000);
     output.set(this.#mki, end);
     output.set(
@@ -128,40 +154,28 @@ export class SrtpContext {
     if (end < 12) return { rejected: "malformed" };
     const word = read32(datagram, end - 4);
     const ssrc = read32(datagram, 4);
-    const index = BigInt(word & 0x7fff_ffff);
-    if (isReplay(this.#reports.get(ssrc), index)) return { rejected: "replayed" };
+    const index = word & 0x7fff_ffff;
+    const indices = this.#reports.get(ssrc) ?? new PacketIndices();
+    if (indices.isReplay(index)) return { rejected: "replayed" };
     const tag = this.#rtcp.auth.sign(datagram, end);
     if (!this.#isAuthentic(datagram, end, tag.subarray(0, RTCP_TAG_OCTETS))) {
       return { rejected: "authentication" };
     }
-    remember(this.#reports, ssrc, index);
+    remember(this.#reports, ssrc, indices, index);
     const output = datagram.slice(0, end - 4);
     const encrypted = word >>> 31 === 1;
     if (encrypted) this.#rtcp.cipher.apply(this.#iv(this.#rtcp.salt, ssrc, index), output, 8);
     return { datagram: output };
   }
 
-  #nextIndex(ssrc: number, sequence: number): bigint {
-    const index = guessIndex(this.#sources.get(ssrc), sequence);
-    remember(this.#sources, ssrc, index);
-    return index;
-  }
-
   /** RFC 3711 §4.1.1: salt * 2^16 XOR SSRC * 2^64 XOR index * 2^16. */
-  #iv(salt: Uint8Array, ssrc: number, index: bigint): Uint8Array {
+  #iv(salt: Uint8Array, ssrc: number, index: number): Uint8Array {
     const iv = this.#counter;
     iv.fill(0);
     iv.set(salt);
-    for (let octet = 0; octet < 4; octet++) {
-      iv[4 + octet] = (iv[4 + octet] ?? 0) ^ (ssrc >>> (24 - 8 * octet));
-    }
-    const high = Number(index >> 16n);
-    const low = Number(index & 0xffffn);
-    for (let octet = 0; octet < 4; octet++) {
-      iv[8 + octet] = (iv[8 + octet] ?? 0) ^ (high >>> (24 - 8 * octet));
-    }
-    iv[12] = (iv[12] ?? 0) ^ (low >> 8);
-    iv[13] = (iv[13] ?? 0) ^ (low & 0xff);
+    write32(iv, 4, read32(iv, 4) ^ ssrc);
+    write32(iv, 8, read32(iv, 8) ^ rolloverOf(index));
+    write16(iv, 12, read16(iv, 12) ^ (index & 0xffff));
     return iv;
   }
 
@@ -182,33 +196,21 @@ function ready({ cipher, auth, salt }: SessionKeys) {
   return { cipher: new AesCounter(cipher), auth: new HmacSha1(auth), salt };
 }
 
-/** RFC 3711 §3.3.1: the roll-over count that brings the index nearest to the highest one seen. */
-function guessIndex(state: SourceState | undefined, sequence: number): bigint {
-  if (state === undefined) return BigInt(sequence);
-  const rollover = state.highest >> 16n;
-  const last = Number(state.highest & 0xffffn);
-  let guess = rollover;
-  if (last < 0x8000 && sequence - last > 0x8000) guess = rollover > 0n ? rollover - 1n : 0n;
-  if (last >= 0x8000 && last - 0x8000 > sequence) guess = rollover + 1n;
-  return (guess << 16n) | BigInt(sequence);
+function rolloverOf(index: number): number {
+  return Math.floor(index / 0x1_0000);
 }
 
-function isReplay(state: SourceState | undefined, index: bigint): boolean {
-  if (state === undefined || index > state.highest) return false;
-  const age = state.highest - index;
-  return age >= REPLAY_WINDOW || ((state.seen >> age) & 1n) === 1n;
-}
-
-function remember(sources: Map<number, SourceState>, ssrc: number, index: bigint): void {
-  const state = sources.get(ssrc);
-  if (state === undefined) {
-    sources.set(ssrc, { highest: index, seen: 1n });
-  } else if (index > state.highest) {
-    state.seen = ((state.seen << (index - state.highest)) | 1n) & REPLAY_MASK;
-    state.highest = index;
-  } else {
-    state.seen |= 1n << (state.highest - index);
-  }
+function remember(
+  sources: Map<number, PacketIndices>,
+  ssrc: number,
+  indices: PacketIndices,
+  index: number,
+): void {
+  indices.remember(index);
+  if (sources.has(ssrc)) return;
+  const [oldest] = sources.keys();
+  if (sources.size >= LIMIT_SOURCES && oldest !== undefined) sources.delete(oldest);
+  sources.set(ssrc, indices);
 }
 
 function mkiOctets({ value, length }: { value: bigint; length: number }): Uint8Array {

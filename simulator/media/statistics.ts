@@ -9,8 +9,8 @@ const HISTORY = 1_024;
 /** What one direction of a leg amounts to. */
 export interface ReceivedStatistics {
   packets: number;
-  /** Octets of RTP payload. */
-  octets: number;
+  /** RTP payload. */
+  bytes: number;
   /** Expected by sequence number and never come. */
   lost: number;
   /** Come after their time of play-out. */
@@ -30,7 +30,7 @@ export interface ReceivedStatistics {
 
 export interface SentStatistics {
   packets: number;
-  octets: number;
+  bytes: number;
   /** Streamed audio that found the queue full. */
   droppedMs: number;
   /** What the peer's last RTCP report says about it. */

@@ -1,0 +1,88 @@
+import { expect, test } from "vitest";
+import { manualClock } from "../clock.ts";
+import { connect, find, openLeg, playPiece, RATE_HZ, speechLike } from "./leg.fixture.ts";
+import { relay } from "./relay.ts";
+
+test("from RTP to SRTP speech and keys are carried unchanged", async () => {
+  const clock = manualClock();
+  await using caller = await openLeg(clock);
+  await using inside = await openLeg(clock);
+  await using outside = await openLeg(clock, { srtp: "required" });
+  await using callee = await openLeg(clock, { srtp: "required" });
+  connect(caller, inside);
+  connect(outside, callee);
+  await clock.advance(200);
+  using _relay = relay(inside, outside);
+  const said = speechLike(5);
+  await playPiece(clock, caller, said);
+  const pressing = caller.sendDigits("2#");
+  await clock.advance(500);
+  await pressing;
+
+  expect(find(said, callee.heard.audio().samples).ncc).toBeGreaterThan(0.999);
+  expect(callee.statistics().received).toMatchObject({ lost: 0, late: 0, longestGapMs: 0 });
+  expect(callee.digits.join("")).toBe("2#");
+  expect(inside.digits.join("")).toBe("2#");
+  expect(outside.events.filter(({ type }) => type === "dtmf")).toEqual([
+    { type: "dtmf", direction: "out", digit: "2" },
+    { type: "dtmf", direction: "out", digit: "#" },
+  ]);
+  expect(find(said, outside.said.audio().samples).ncc).toBeGreaterThan(0.999);
+});
+
+test("where the codecs differ the audio is transcoded", async () => {
+  const clock = manualClock();
+  await using caller = await openLeg(clock, { codecs: ["PCMU"] });
+  await using inside = await openLeg(clock);
+  await using outside = await openLeg(clock);
+  await using callee = await openLeg(clock, { codecs: ["PCMA"] });
+  connect(caller, inside);
+  connect(outside, callee);
+  using _relay = relay(inside, outside);
+  const said = speechLike(1);
+  await playPiece(clock, caller, said);
+  expect(callee.negotiated?.codec).toBe("PCMA");
+  expect(find(said, callee.heard.audio().samples).ncc).toBeGreaterThan(0.999);
+});
+
+test("a prompt on one leg interrupts it, and the relay goes on afterwards", async () => {
+  const clock = manualClock();
+  await using caller = await openLeg(clock);
+  await using inside = await openLeg(clock);
+  await using outside = await openLeg(clock);
+  await using callee = await openLeg(clock);
+  connect(caller, inside);
+  connect(outside, callee);
+  using _relay = relay(inside, outside);
+  const before = new Int16Array(RATE_HZ / 2).fill(1_000);
+  const prompt = new Int16Array(RATE_HZ / 2).fill(-2_000);
+  await playPiece(clock, caller, before);
+  await playPiece(clock, outside, prompt);
+  await playPiece(clock, caller, before);
+  const heard = callee.heard.audio().samples;
+  const level = (value: number) =>
+    heard.reduce((count, sample) => count + Number(Math.abs(sample - value) < 100), 0);
+  expect(level(1_000)).toBe(8_000);
+  expect(level(-2_000)).toBe(4_000);
+  expect(callee.statistics().received).toMatchObject({ lost: 0, late: 0, longestGapMs: 0 });
+});
+
+test("after it is disposed both legs are silent and usable", async () => {
+  const clock = manualClock();
+  await using caller = await openLeg(clock);
+  await using inside = await openLeg(clock);
+  await using outside = await openLeg(clock);
+  await using callee = await openLeg(clock);
+  connect(caller, inside);
+  connect(outside, callee);
+  const joined = relay(inside, outside);
+  await playPiece(clock, caller, speechLike(0.5));
+  joined[Symbol.dispose]();
+  const started = callee.heard.durationMs;
+  await playPiece(clock, caller, speechLike(0.5));
+  const silence = callee.heard.audio().samples.subarray((started + 100) * 8);
+  expect(silence.every((sample) => sample === 0)).toBe(true);
+  await playPiece(clock, outside, speechLike(0.5));
+  expect(find(speechLike(0.5), callee.heard.audio().samples).ncc).toBeGreaterThan(0.999);
+  expect(callee.statistics().received).toMatchObject({ lost: 0, longestGapMs: 0 });
+});
