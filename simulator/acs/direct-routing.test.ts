@@ -1,98 +1,38 @@
-import { afterEach, beforeAll, expect, test } from "vitest";
-import {
-  type CertificateAuthority,
-  createCertificateAuthority,
-  createKeyPair,
-  type IssuedCertificate,
-  type KeyPair,
-} from "../certificates.ts";
+import { beforeAll, expect, test } from "vitest";
+import { createCertificateAuthority, createKeyPair } from "../certificates.ts";
 import { systemClock } from "../clock.ts";
-import { openTrace } from "../trace.ts";
 import {
-  type DirectRouting,
-  type DirectRoutingOptions,
-  startDirectRouting,
-} from "./direct-routing.ts";
-import { ScriptedPeer } from "./edge-peer.ts";
-import type { PstnLeg } from "./pstn.ts";
-import { createResource } from "./resource.ts";
+  connect,
+  type EdgeCertificates,
+  MICROSOFT,
+  SBC,
+  startEdgeLab,
+  startOnlineLab,
+} from "./testing/edge-lab.ts";
 
-const SBC = "sbc.linecheck.test";
 const GUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
-
-let authority: CertificateAuthority;
-let keyPair: KeyPair;
-let edgeCertificate: IssuedCertificate;
-let sbcCertificate: IssuedCertificate;
 const clock = systemClock();
-const cleanup = new Set<AsyncDisposable>();
+let certificates: EdgeCertificates;
 
 beforeAll(async () => {
-  const [keys, leafKeys] = await Promise.all([createKeyPair(), createKeyPair()]);
-  keyPair = leafKeys;
-  authority = await createCertificateAuthority({ clock, keyPair: keys });
-  [edgeCertificate, sbcCertificate] = await Promise.all([
-    issue("sip.pstnhub.microsoft.com", "sip2.pstnhub.microsoft.com", "sip3.pstnhub.microsoft.com"),
-    issue(SBC),
+  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
+  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
+  const [edge, sbc] = await Promise.all([
+    authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
+    authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
   ]);
+  certificates = { ca: authority.certificate, edge, sbc };
 });
-
-afterEach(async () => {
-  for (const each of [...cleanup].toReversed()) await each[Symbol.asyncDispose]();
-  cleanup.clear();
-});
-
-function issue(...hosts: string[]): Promise<IssuedCertificate> {
-  return authority.issue({ commonName: hosts[0] ?? "", hosts, keyPair });
-}
-
-interface Lab {
-  edge: DirectRouting;
-  peer: ScriptedPeer;
-  legs: PstnLeg[];
-}
-
-/** An edge with one paired border controller that has sent its OPTIONS. */
-async function lab(options: Partial<DirectRoutingOptions> = {}): Promise<Lab> {
-  const trace = openTrace({ clock });
-  const names = () => edge.names;
-  const party = { clock, trace: trace.as("sbc"), fqdn: SBC, ca: authority.certificate, names };
-  const peer = await ScriptedPeer.start({ ...party, certificate: sbcCertificate });
-  const resource = createResource({
-    name: "linecheck",
-    domains: ["linecheck.test"],
-    trunks: [{ fqdn: SBC, sipSignalingPort: peer.port, address: "127.0.0.1" }],
-    routes: [{ name: "all", numberPattern: String.raw`^\+\d+$`, trunks: [SBC] }],
-  });
-  const edge = await startDirectRouting({
-    clock,
-    trace: trace.as("acs"),
-    resource,
-    certificate: edgeCertificate,
-    trustedRoots: [authority.certificate],
-    ...options,
-  });
-  cleanup.add(edge).add(peer);
-  const legs: PstnLeg[] = [];
-  edge.onIncoming((leg) => legs.push(leg));
-  return { edge, peer, legs };
-}
-
-async function online(options: Partial<DirectRoutingOptions> = {}): Promise<Lab> {
-  const started = await lab(options);
-  for (const datacenter of started.edge.datacenters) await started.peer.options(datacenter);
-  await started.edge.waitForOnline(SBC, { timeoutMs: 2_000 });
-  return started;
-}
 
 test("OPTIONS both ways bring a trunk online", async () => {
-  const { edge, peer } = await lab();
+  await using lab = await startEdgeLab({ certificates });
+  const { edge, sbc } = lab;
   const [first] = edge.datacenters;
-  const response = first && (await peer.options(first));
+  const response = first && (await sbc.options(first));
   expect(response?.startLine).toBe("SIP/2.0 200 OK");
   expect(response?.get("To")).not.toContain("tag=");
   expect(response?.toString()).toMatch(/\r\nALLOW: INVITE,ACK,OPTIONS,CANCEL,BYE,NOTIFY\r\n/);
-  const probe = await peer.next("OPTIONS");
+  const probe = await sbc.next("OPTIONS");
   expect(probe.request.toString()).toMatch(
     /^OPTIONS sip:sbc\.linecheck\.test:\d+;transport=tls SIP\/2\.0\r\nFROM: <sip:sip-du-a-us\.pstnhub/,
   );
@@ -101,14 +41,14 @@ test("OPTIONS both ways bring a trunk online", async () => {
 });
 
 test("an incoming call rings, is answered with media, and hangs up", async () => {
-  const { edge, peer, legs } = await online();
+  await using lab = await startOnlineLab({ certificates });
   const progress: number[] = [];
-  const invited = peer.invite({
+  const invited = lab.sbc.invite({
     headers: { "X-Customer-ID": "C-1042", "X-Transfer-Reason": "billing" },
     onProgress: (status) => progress.push(status),
   });
-  await expect.poll(() => legs.length).toBe(1);
-  const leg = legs[0];
+  await expect.poll(() => lab.legs.length).toBe(1);
+  const [leg] = lab.legs;
   expect(leg).toMatchObject({
     direction: "incoming",
     from: "+14255550100",
@@ -126,27 +66,37 @@ test("an incoming call rings, is answered with media, and hangs up", async () =>
   );
   expect(response.body.toString()).toMatch(/m=audio \d+ RTP\/SAVP /);
   expect(call?.media.negotiated?.srtp).toBe(true);
-  const digit = new Promise<string>((resolve) => leg?.onDigit(resolve));
-  await call?.media.sendDigits("7");
-  expect(await digit).toBe("7");
-  const bye = peer.next("BYE");
+  const bye = lab.sbc.next("BYE");
   await leg?.hangUp();
   expect((await bye).request.get("Reason")).toBe(
     `Q.850;cause=16;text="${leg?.correlationId};CallEndReasonLocalUserInitiated"`,
   );
   expect(await leg?.ended).toEqual({ by: "local" });
-  expect(edge.liveDialogs).toBe(0);
+  expect(lab.edge.liveDialogs).toBe(0);
 });
 
 test("a caller who hangs up ends the leg with the cause of the Reason header", async () => {
-  const { peer, legs } = await online();
-  const invited = peer.invite();
-  await expect.poll(() => legs.length).toBe(1);
-  await legs[0]?.answer();
-  const { call } = await invited;
-  await call?.bye({ Reason: 'Q.850;cause=16;text="Normal call clearing"' });
-  expect(await legs[0]?.ended).toEqual({
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  await call.bye({ Reason: 'Q.850;cause=16;text="Normal call clearing"' });
+  expect(await leg.ended).toEqual({
     by: "peer",
     q850: { code: 16, message: "Normal call clearing" },
   });
+});
+
+test("digits and audio pass between the leg and the border controller", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const digit = new Promise<string>((resolve) => leg.onDigit(resolve));
+  const answered = new Promise<string>((resolve) => call.media.onDigit(resolve));
+  await Promise.all([call.media.sendDigits("7"), leg.sendDigits("#")]);
+  expect(await digit).toBe("7");
+  expect(await answered).toBe("#");
+  const loud = new Promise<void>((resolve) => {
+    call.media.onFrame(({ samples }) => samples.some((sample) => sample > 5_000) && resolve());
+  });
+  leg.write(new Int16Array(16_000).fill(10_000), 16_000);
+  await loud;
+  expect(leg.flush()).toBeGreaterThan(0);
 });

@@ -62,8 +62,10 @@ export class NotifyWatch implements Disposable {
     const status = this.#statusLine(request);
     if (status === undefined) return;
     this.#seen.push(status.status);
-    if (status.status >= 200) this.#resolve(status);
-    else if (/terminated/i.test(request.get("Subscription-State") ?? "")) {
+    if (status.status >= 200) {
+      this.#over = true;
+      this.#resolve(status);
+    } else if (/terminated/i.test(request.get("Subscription-State") ?? "")) {
       this.#fail("ended without a final NOTIFY", { code: 500, subCode: 560_500 });
     }
   }
@@ -83,6 +85,7 @@ export class NotifyWatch implements Disposable {
   }
 
   #timedOut(): void {
+    if (this.#over) return;
     const { transferTimeoutMs, missingNotify } = this.#edge.policy;
     const seen = this.#seen.length === 0 ? "none" : this.#seen.join(", ");
     const message = `no final NOTIFY within ${transferTimeoutMs} ms (NOTIFY so far: ${seen}; ${this.#options.progress()})`;
@@ -99,6 +102,7 @@ export class NotifyWatch implements Disposable {
   }
 
   #fail(message: string, detail: { code: number; subCode: number }): void {
+    this.#over = true;
     this.#reject(new PstnRefusal(`${this.#options.what}: ${message}`, detail));
   }
 }

@@ -1,13 +1,13 @@
-import type { Clock } from "../clock.ts";
-import { type MediaSession, openMediaSession } from "../media/session.ts";
-import { Dialog, dialogIdOf } from "../sip/dialog.ts";
-import { type HeaderInput, SipRequest, type SipResponse } from "../sip/message.ts";
-import { type SipStack, startSipStack } from "../sip/stack.ts";
-import type { ServerTransaction } from "../sip/transaction.ts";
-import type { PartyTrace } from "../trace.ts";
-import type { DatacenterAddress } from "./direct-routing.ts";
+import type { Clock } from "../../clock.ts";
+import { type MediaSession, openMediaSession } from "../../media/session.ts";
+import { Dialog, dialogIdOf } from "../../sip/dialog.ts";
+import { type HeaderInput, SipRequest, type SipResponse } from "../../sip/message.ts";
+import { type SipStack, startSipStack } from "../../sip/stack.ts";
+import type { ServerTransaction } from "../../sip/transaction.ts";
+import type { PartyTrace } from "../../trace.ts";
+import type { DatacenterAddress } from "../direct-routing.ts";
 
-export interface PeerOptions {
+export interface ScriptedSbcOptions {
   readonly clock: Clock;
   readonly trace: PartyTrace;
   readonly fqdn: string;
@@ -33,8 +33,8 @@ export interface InviteParts {
 }
 
 /** A border controller that does exactly what a test says: the other end of the edge's wires. */
-export class ScriptedPeer implements AsyncDisposable {
-  readonly #options: PeerOptions;
+export class ScriptedSbc implements AsyncDisposable {
+  readonly #options: ScriptedSbcOptions;
   #stack: SipStack | undefined;
   readonly #waiting = new Map<string, ((transaction: ServerTransaction) => void)[]>();
   readonly #arrived = new Map<string, ServerTransaction[]>();
@@ -45,18 +45,18 @@ export class ScriptedPeer implements AsyncDisposable {
   answersBye = true;
   #serial = 0;
 
-  private constructor(options: PeerOptions) {
+  private constructor(options: ScriptedSbcOptions) {
     this.#options = options;
   }
 
-  static async start(options: PeerOptions): Promise<ScriptedPeer> {
-    const peer = new ScriptedPeer(options);
+  static async start(options: ScriptedSbcOptions): Promise<ScriptedSbc> {
+    const peer = new ScriptedSbc(options);
     peer.#stack = await peer.#listen();
     return peer;
   }
 
   get stack(): SipStack {
-    if (this.#stack === undefined) throw new Error("the peer is closed");
+    if (this.#stack === undefined) throw new Error("the border controller is closed");
     return this.#stack;
   }
 
@@ -69,7 +69,7 @@ export class ScriptedPeer implements AsyncDisposable {
     return `<sip:${this.#options.fqdn}:${this.port};transport=tls>`;
   }
 
-  /** The next request of this method that reaches the peer, or the first that has. */
+  /** The next request of this method that arrives, or the first that has. */
   async next(method: string): Promise<ServerTransaction> {
     const arrived = this.#arrived.get(method)?.shift();
     if (arrived !== undefined) return arrived;
@@ -85,7 +85,7 @@ export class ScriptedPeer implements AsyncDisposable {
   }
 
   /** An INVITE and what became of it. */
-  async invite(parts: InviteParts = {}): Promise<{ response: SipResponse; call?: PeerCall }> {
+  async invite(parts: InviteParts = {}): Promise<{ response: SipResponse; call?: SbcCall }> {
     const { to = "+18005550100", from = "+14255550100" } = parts;
     const datacenter = parts.datacenter ?? this.#datacenter(0);
     const uri =
@@ -113,11 +113,11 @@ export class ScriptedPeer implements AsyncDisposable {
     media.accept(response.body.toString());
     const ack = dialog.ack(request.cseq.number);
     await transaction.acknowledge(response, ack.request, { nextHop: ack.nextHop });
-    return { response, call: new PeerCall(this, dialog, media) };
+    return { response, call: new SbcCall(this, dialog, media) };
   }
 
   /** 200 with an answer to an INVITE of the edge. */
-  async accept(transaction: ServerTransaction, headers: HeaderInput = {}): Promise<PeerCall> {
+  async accept(transaction: ServerTransaction, headers: HeaderInput = {}): Promise<SbcCall> {
     const media = await this.openMedia();
     const body = media.answer(transaction.request.body.toString());
     const response = transaction.respond(200, {
@@ -129,7 +129,7 @@ export class ScriptedPeer implements AsyncDisposable {
       },
       body,
     });
-    return new PeerCall(this, Dialog.asUas(transaction.request, response), media);
+    return new SbcCall(this, Dialog.asUas(transaction.request, response), media);
   }
 
   async openMedia(): Promise<MediaSession> {
@@ -207,13 +207,13 @@ export class ScriptedPeer implements AsyncDisposable {
   }
 }
 
-/** A confirmed dialog of the scripted peer. */
-export class PeerCall {
+/** A confirmed dialog of the scripted border controller. */
+export class SbcCall {
   readonly dialog: Dialog;
   readonly media: MediaSession;
-  readonly #peer: ScriptedPeer;
+  readonly #peer: ScriptedSbc;
 
-  constructor(peer: ScriptedPeer, dialog: Dialog, media: MediaSession) {
+  constructor(peer: ScriptedSbc, dialog: Dialog, media: MediaSession) {
     this.#peer = peer;
     this.dialog = dialog;
     this.media = media;

@@ -1,0 +1,120 @@
+import { systemClock } from "../../clock.ts";
+import { openTrace, type Trace } from "../../trace.ts";
+import {
+  type DirectRouting,
+  type DirectRoutingOptions,
+  startDirectRouting,
+} from "../direct-routing.ts";
+import type { PstnLeg } from "../pstn.ts";
+import { createResource, type Resource, type TrunkSettings } from "../resource.ts";
+import { ScriptedSbc } from "./scripted-sbc.ts";
+
+export const SBC = "sbc.linecheck.test";
+export const MICROSOFT = [
+  "sip.pstnhub.microsoft.com",
+  "sip2.pstnhub.microsoft.com",
+  "sip3.pstnhub.microsoft.com",
+];
+
+interface Leaf {
+  readonly key: string;
+  readonly cert: string;
+}
+
+/** What a test file issues once: both sides' certificates and the authority behind them. */
+export interface EdgeCertificates {
+  readonly ca: string;
+  readonly edge: Leaf;
+  readonly sbc: Leaf;
+}
+
+export interface EdgeLabOptions extends Partial<Omit<DirectRoutingOptions, "trace" | "resource">> {
+  readonly certificates: EdgeCertificates;
+  readonly trunk?: Partial<TrunkSettings>;
+  /** What the border controller shows when it dials. Default: its certificate. */
+  readonly showCertificate?: boolean;
+}
+
+/** An edge and one paired border controller that does what the test says. */
+export interface EdgeLab extends AsyncDisposable {
+  readonly edge: DirectRouting;
+  readonly sbc: ScriptedSbc;
+  readonly resource: Resource;
+  readonly trace: Trace;
+  /** Incoming calls, oldest first. */
+  readonly legs: PstnLeg[];
+  /** Codes of the findings so far. */
+  readonly findings: () => string[];
+}
+
+export async function startEdgeLab(options: EdgeLabOptions): Promise<EdgeLab> {
+  const { certificates, trunk, showCertificate, clock = systemClock(), ...rest } = options;
+  await using stack = new AsyncDisposableStack();
+  const trace = stack.use(openTrace({ clock }));
+  const names = () => edge.names;
+  const sbc = stack.use(
+    await ScriptedSbc.start({
+      clock,
+      trace: trace.as("sbc"),
+      fqdn: SBC,
+      certificate: certificates.sbc,
+      ca: certificates.ca,
+      names,
+      showCertificate,
+    }),
+  );
+  const resource = createLabResource(sbc, trunk);
+  const edge: DirectRouting = stack.use(
+    await startDirectRouting({
+      clock,
+      trace: trace.as("acs"),
+      resource,
+      certificate: certificates.edge,
+      trustedRoots: [certificates.ca],
+      ...rest,
+    }),
+  );
+  const legs: PstnLeg[] = [];
+  edge.onIncoming((leg) => legs.push(leg));
+  const findings = () => edge.findings.map(({ code }) => code);
+  const opened = stack.move();
+  const dispose = () => opened[Symbol.asyncDispose]();
+  return { edge, sbc, resource, trace, legs, findings, [Symbol.asyncDispose]: dispose };
+}
+
+/** The same after OPTIONS to every datacenter. */
+export async function startOnlineLab(options: EdgeLabOptions): Promise<EdgeLab> {
+  const lab = await startEdgeLab(options);
+  await Promise.all(lab.edge.datacenters.map((datacenter) => lab.sbc.options(datacenter)));
+  await lab.edge.waitForOnline(SBC, { timeoutMs: 5_000 });
+  return lab;
+}
+
+/** An incoming call that the edge's side has answered. */
+export async function connect(
+  { sbc, legs }: EdgeLab,
+  parts: Parameters<ScriptedSbc["invite"]>[0] = {},
+) {
+  const before = legs.length;
+  const { promise: rung, resolve } = Promise.withResolvers<void>();
+  const invited = sbc.invite({ ...parts, onProgress: () => resolve() });
+  await Promise.race([rung, invited]);
+  const leg = legs[before];
+  if (leg === undefined) throw new Error(`no call came in: ${(await invited).response.startLine}`);
+  await leg.answer();
+  const { call, response } = await invited;
+  if (call === undefined) throw new Error(`the call was refused: ${response.startLine}`);
+  return { leg, call, response };
+}
+
+export const EVERY_NUMBER = { name: "all", numberPattern: String.raw`^\+\d+$`, trunks: [SBC] };
+
+function createLabResource(sbc: ScriptedSbc, trunk: Partial<TrunkSettings> = {}): Resource {
+  return createResource({
+    name: "linecheck",
+    resourceId: "5ac0de00-0000-4000-8000-000000000001",
+    domains: ["linecheck.test"],
+    trunks: [{ fqdn: SBC, sipSignalingPort: sbc.port, address: "127.0.0.1", ...trunk }],
+    routes: [EVERY_NUMBER],
+  });
+}
