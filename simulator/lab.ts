@@ -75,7 +75,14 @@ export interface Lab extends AsyncDisposable {
   nextQueueCall(options: { timeoutMs: number; signal?: AbortSignal }): Promise<QueueCall>;
   hangUpAll(): Promise<void>;
   /** Resolves when no call is left anywhere; rejects with what is left. */
-  waitForQuiet(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
+  waitForQuiet(options: QuietOptions): Promise<void>;
+}
+
+export interface QuietOptions {
+  timeoutMs: number;
+  signal?: AbortSignal;
+  /** What else has to be over, such as the agent's calls: what is left, or undefined. */
+  also?: () => string | undefined;
 }
 
 const SERVICE_KEYS = { speech: "lab-speech-key", openai: "lab-openai-key" } as const;
@@ -240,16 +247,28 @@ function agentEnvironment({ acs, speech, openai, fixtures, resource }: World) {
 }
 
 async function waitForQuiet(
-  { clock, acs }: World,
-  { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+  world: World,
+  { timeoutMs, signal, also }: QuietOptions,
 ): Promise<void> {
+  const { clock } = world;
   const deadlineMs = clock.now() + timeoutMs;
   for (;;) {
-    const left = acs.calls.filter((call) => call.state !== "disconnected");
+    const left = [...leftOver(world), also?.()].filter((what) => what !== undefined);
     if (left.length === 0) return;
     if (clock.now() > deadlineMs) {
-      throw new Error(`${left.length} call(s) at ACS still up after ${timeoutMs} ms`);
+      throw new Error(
+        `${timeoutMs} ms after the last call ended there is still: ${left.join(", ")}`,
+      );
     }
     await clock.sleep(20, signal === undefined ? {} : { signal });
   }
+}
+
+function leftOver({ acs, directRouting }: World): string[] {
+  const calls = acs.calls.filter((call) => call.state !== "disconnected").length;
+  const dialogs = directRouting.liveDialogs;
+  return [
+    ...(calls > 0 ? [`${calls} call(s) at ACS`] : []),
+    ...(dialogs > 0 ? [`${dialogs} dialog(s) at the Direct Routing edge`] : []),
+  ];
 }
