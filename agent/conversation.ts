@@ -349,7 +349,8 @@ export class Conversation {
   }
 
   #deadline(since: number, unclear: boolean): number {
-    const limitMs = unclear ? UNCLEAR_MS : this.#options.config.silenceMs;
+    const { silenceMs } = this.#options.config;
+    const limitMs = unclear ? Math.min(UNCLEAR_MS, silenceMs) : silenceMs;
     return Math.max(since, this.#lastSoundAt) + limitMs;
   }
 

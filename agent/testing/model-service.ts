@@ -66,7 +66,8 @@ function play(response: ServerResponse, turn: ModelTurn): void {
   for (const frame of framesOf(turn)) response.write(`data: ${JSON.stringify(frame)}\n\n`);
   if ("thenStalls" in turn && turn.thenStalls) return;
   if ("thenDrops" in turn && turn.thenDrops) {
-    response.socket?.destroy();
+    // Later, so that what was written is on the wire before the connection breaks.
+    response.write("\n", () => setTimeout(() => response.socket?.destroy(), 20));
     return;
   }
   response.end("data: [DONE]\n\n");

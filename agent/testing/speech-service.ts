@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 
 /** One word of the stand-in's speech is this long, and this many samples. */
-export const WORD_MS = 40;
+export const WORD_MS = 10;
 
 export interface SpeechServiceOptions {
   /** Status to refuse upgrades with; undefined accepts. May change while running. */
