@@ -12,8 +12,10 @@ import { type Contact, makeContact } from "./contact.ts";
 import type { Context, DaemonLimits } from "./context.ts";
 import { type ControlConnection, type ControlLimits, startControl } from "./control.ts";
 import { Dialogs } from "./dialog.ts";
+import type { Frame } from "./frame.ts";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
+import { Proxy } from "./proxy.ts";
 import { Registrations } from "./registrations.ts";
 import { Routes } from "./routes.ts";
 
@@ -73,18 +75,24 @@ export async function startDrachtioDaemon(options: DrachtioDaemonOptions): Promi
 
   const parts = { dialogs: new Dialogs(), routes: new Routes<ControlConnection>(), registrations };
   // The stack calls back into parts that need the stack; nothing arrives before both are there.
-  const later: { incoming?: Incoming } = {};
+  const later: { incoming?: Incoming; proxy?: Proxy } = {};
   const stack = opened.use(
     await startSipStack({
       ...stackOptions(options),
       onRequest: (transaction) => later.incoming?.onRequest(transaction),
+      onAck: (ack) => later.proxy?.onAck(ack),
     }),
   );
   const contacts = contactsOf(stack, options.contacts);
   const context: Context = { clock, ids, timers, limits, stack, contacts, ...parts };
   const outgoing = new Outgoing(context);
-  const incoming = new Incoming(context, (dialog, why) => outgoing.hangUp(dialog, why));
-  later.incoming = incoming;
+  const proxy = new Proxy(context, (transactionId) => incoming.take(transactionId));
+  const incoming = new Incoming(context, {
+    hangUp: (dialog, why) => outgoing.hangUp(dialog, why),
+    isRouted: (request) => proxy.isRouted(request),
+    forward: (transaction) => proxy.forward(transaction),
+  });
+  Object.assign(later, { incoming, proxy });
 
   const control = opened.use(
     await startControl({
@@ -96,7 +104,7 @@ export async function startDrachtioDaemon(options: DrachtioDaemonOptions): Promi
       limits: options.limits ?? {},
       ids,
       welcome: () => welcome(contacts),
-      ...handlers(context, incoming, outgoing),
+      ...handlers(context, { incoming, outgoing, proxy }),
     }),
   );
   const resources = opened.move();
@@ -155,19 +163,22 @@ function welcome(contacts: readonly Contact[]): string[] {
   return [told.join(","), VERSION, bound.join(",")];
 }
 
-function handlers({ routes }: Context, incoming: Incoming, outgoing: Outgoing) {
+interface Sides {
+  incoming: Incoming;
+  outgoing: Outgoing;
+  proxy: Proxy;
+}
+
+function handlers({ routes }: Context, { incoming, outgoing, proxy }: Sides) {
   return {
     onRoute: (connection: ControlConnection, verb: string) => routes.add(verb, connection),
     onRemoveRoute: (connection: ControlConnection, verb: string) => routes.remove(verb, connection),
-    onSip: (connection: ControlConnection, frame: Parameters<Incoming["respond"]>[1]) => {
+    onSip: (connection: ControlConnection, frame: Frame) => {
       const response = frame.message.subarray(0, 4).toString("latin1") === "SIP/";
       if (response) incoming.respond(connection, frame);
       else outgoing.request(connection, frame);
     },
-    onProxy: (
-      connection: ControlConnection,
-      { tokens: [id = ""] }: { tokens: readonly string[] },
-    ) => connection.reply(id, "NOK|proxying is not available"),
+    onProxy: (connection: ControlConnection, frame: Frame) => proxy.start(connection, frame),
     onClose: (connection: ControlConnection) => {
       routes.removeAll(connection);
       incoming.forget(connection);

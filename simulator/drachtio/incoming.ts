@@ -20,8 +20,14 @@ import { wireHeaders } from "./header-rules.ts";
 import { hopTokens } from "./meta.ts";
 import { ReliableProvisionals } from "./reliable.ts";
 
-/** Ends a dialog on the daemon's own account; see `Outgoing.hangUp`. */
-export type HangUp = (dialog: Dialog, reason: string) => void;
+/** What the server side leaves to others. */
+export interface Elsewhere {
+  /** Ends a dialog on the daemon's own account; see `Outgoing.hangUp`. */
+  hangUp(dialog: Dialog, reason: string): void;
+  /** Did the request come along a path of the proxy? */
+  isRouted(request: SipRequest): boolean;
+  forward(transaction: ServerTransaction): void;
+}
 
 /** A request from the network that an application has to answer. */
 interface Inbound {
@@ -60,13 +66,13 @@ const ROUTE_GRACE_TURNS = 2;
 /** The server side: requests from the network, and what the applications answer. */
 export class Incoming {
   readonly #context: Context;
-  readonly #hangUp: HangUp;
+  readonly #elsewhere: Elsewhere;
   readonly #inbound = new Map<string, Inbound>();
   readonly #early = new Map<string, Inbound>();
 
-  constructor(context: Context, hangUp: HangUp) {
+  constructor(context: Context, elsewhere: Elsewhere) {
     this.#context = context;
-    this.#hangUp = hangUp;
+    this.#elsewhere = elsewhere;
   }
 
   /** Requests without a final response. */
@@ -92,6 +98,9 @@ export class Incoming {
     if (dialog !== undefined) return this.#inDialog(transaction, dialog);
     const early = this.#early.get(dialogIdOf(request));
     if (early !== undefined && isEarly(request)) return this.#inEarlyDialog(transaction, early);
+    if (this.#elsewhere.isRouted(request) && request.toTag !== undefined) {
+      return this.#elsewhere.forward(transaction);
+    }
     const strange = request.toTag !== undefined && request.method !== "REGISTER";
     if ((strange && early === undefined) || NEVER_FIRST.has(request.method)) {
       return refuse(transaction, 481);
@@ -329,10 +338,11 @@ export class Incoming {
       acknowledged = true;
       inbound.owner = dialog.owner;
       this.#tell(inbound, ack, dialog.id, false);
-      if (inbound.cancelledLate) this.#hangUp(dialog, "CANCEL after 200 OK");
+      if (inbound.cancelledLate) this.#elsewhere.hangUp(dialog, "CANCEL after 200 OK");
     });
     transaction.onEnd((end) => {
-      if (end === "ackTimeout" && dialog !== undefined) this.#hangUp(dialog, "ACK timeout");
+      if (end === "ackTimeout" && dialog !== undefined)
+        this.#elsewhere.hangUp(dialog, "ACK timeout");
     });
   }
 
