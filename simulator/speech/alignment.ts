@@ -14,7 +14,7 @@ const SLIPS = [-320, 320, -640, 640, -319, -321, 319, 321, -1, 1];
 const SLIP_GAIN = 0.2;
 /** From this much on a lag is as good as it gets. */
 const SETTLED_SAMPLES = 8000;
-const QUICK = { lengthSamples: 800, step: 3, pieces: 3 };
+const QUICK = { lengthSamples: 800, step: 2, pieces: 3 };
 const THOROUGH = { lengthSamples: 1600, step: 1, pieces: 5 };
 
 /** How a block of heard samples compares with the template's. */

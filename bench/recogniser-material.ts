@@ -1,0 +1,87 @@
+import { resample } from "../simulator/media/resample.ts";
+import type { Synthesiser } from "../simulator/speech/synthesiser.ts";
+import { makeTemplate, type Template } from "../simulator/speech/template.ts";
+import { KNOWN_SENTENCES, UNKNOWN_SENTENCES } from "./recogniser-sentences.ts";
+
+/** Something said, at 8 kHz. */
+export interface Utterance {
+  /** What a recogniser has to answer; empty for what it has to reject. */
+  expected: string;
+  samples: Int16Array;
+}
+
+export interface Material {
+  voice: string;
+  templates: Template[];
+  known: Utterance[];
+  unknown: Utterance[];
+  garbled: Utterance[];
+  /** 24 voices at once. */
+  babble: Int16Array;
+}
+
+const RATE_HZ = 8000;
+const BABBLE_VOICES = 24;
+const BABBLE_SECONDS = 20;
+
+export async function prepare(synthesiser: Synthesiser, voice: string): Promise<Material> {
+  const known: Utterance[] = [];
+  const templates: Template[] = [];
+  for (const text of KNOWN_SENTENCES) {
+    const { samples, rateHz, words } = await synthesiser.synthesise({ text, voice });
+    const template = makeTemplate({ text, audio: { samples, rateHz }, words });
+    if (template !== undefined) templates.push(template);
+    known.push({ expected: text, samples: resample(samples, rateHz, RATE_HZ) });
+  }
+  const unknown: Utterance[] = [];
+  for (const text of UNKNOWN_SENTENCES) {
+    const { samples, rateHz } = await synthesiser.synthesise({ text, voice });
+    unknown.push({ expected: "", samples: resample(samples, rateHz, RATE_HZ) });
+  }
+  const babble = babbleOf([...known, ...unknown]);
+  return { voice, templates, known, unknown, garbled: garbledFrom(known), babble };
+}
+
+/** Seven ways to spoil a sentence so that it is not that sentence any more. */
+const SPOILERS: readonly ((samples: Int16Array) => Int16Array)[] = [
+  (samples) => samples.slice(0, 0.6 * samples.length),
+  (samples) => samples.slice(0, 0.8 * samples.length),
+  (samples) => samples.slice(0.4 * samples.length),
+  (samples) => samples.toReversed(),
+  (samples) => swapped(samples),
+  (samples) => samples.slice().fill(0, 0.35 * samples.length, 0.65 * samples.length),
+  (samples) => resample(samples, 1150, 1000),
+];
+
+function swapped(samples: Int16Array): Int16Array {
+  const middle = samples.length >> 1;
+  return Int16Array.of(...samples.subarray(middle), ...samples.subarray(0, middle));
+}
+
+/** The silence that the synthesiser leaves at both ends. */
+const LEAD_SAMPLES = 0.04 * RATE_HZ;
+const TAIL_SAMPLES = 0.24 * RATE_HZ;
+
+/** Every fourth sentence of at least four words. */
+function garbledFrom(known: readonly Utterance[]): Utterance[] {
+  return known
+    .filter(({ expected }) => expected.split(" ").length >= 4)
+    .filter((_, index) => index % 4 === 0)
+    .map(({ samples }) => samples.subarray(LEAD_SAMPLES, samples.length - TAIL_SAMPLES))
+    .flatMap((spoken) => SPOILERS.map((spoil) => ({ expected: "", samples: spoil(spoken) })));
+}
+
+function babbleOf(utterances: readonly Utterance[]): Int16Array {
+  const mixed = new Float32Array(BABBLE_SECONDS * RATE_HZ);
+  for (let voice = 0; voice < BABBLE_VOICES; voice++) {
+    let at = voice * 2711;
+    for (let turn = 0; turn < 12; turn++) {
+      const { samples } = utterances[(voice * 7 + turn * 5) % utterances.length] ?? {};
+      for (const sample of samples ?? []) {
+        const place = at++ % mixed.length;
+        mixed[place] = (mixed[place] ?? 0) + sample / 8;
+      }
+    }
+  }
+  return Int16Array.from(mixed);
+}

@@ -1,0 +1,184 @@
+/**
+ * How well and how fast the built-in recogniser works: `node bench/recogniser.ts [--quick]
+ * [--voices slt,kal16]`. Known and unknown sentences, and known ones garbled, go through telephone
+ * channels, four to a stream; every final result is scored. `--quick` takes a quarter of the
+ * sentences (against all templates) through a few channels and stays under a minute.
+ */
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { type EarEvent, Listener } from "../simulator/speech/listener.ts";
+import { startRecogniser } from "../simulator/speech/recogniser.ts";
+import { startSynthesiser } from "../simulator/speech/synthesiser.ts";
+import { type Channel, transmit } from "./recogniser-channel.ts";
+import { type Material, prepare, type Utterance } from "./recogniser-material.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    voices: { type: "string", default: "slt,kal16" },
+  },
+});
+
+/** `quick` channels are part of a quick run; garbled sentences go through `garbled` ones. */
+const CHANNELS: readonly (Channel & { quick?: boolean; garbled?: boolean })[] = [
+  { name: "clean", quick: true, garbled: true },
+  { name: "gain -20 dB", gainDb: -20 },
+  { name: "gain +6 dB", gainDb: 6 },
+  { name: "loss 2 %", loss: 0.02 },
+  { name: "loss 5 %", loss: 0.05, quick: true, garbled: true },
+  { name: "loss 10 %", loss: 0.1 },
+  { name: "loss 10 %, zeros", loss: 0.1, zeros: true },
+  { name: "loss 5 %, bursts of 3", loss: 0.05, burst: 3 },
+  { name: "loss 10 %, bursts of 3", loss: 0.1, burst: 3 },
+  { name: "white noise 20 dB", snrDb: 20 },
+  { name: "white noise 10 dB", snrDb: 10, quick: true, garbled: true },
+  { name: "white noise 5 dB", snrDb: 5 },
+  { name: "pink noise 20 dB", snrDb: 20, noise: "pink" },
+  { name: "pink noise 10 dB", snrDb: 10, noise: "pink" },
+  { name: "pink noise 5 dB", snrDb: 5, noise: "pink" },
+  { name: "gain -10 dB, noise 10 dB, loss 5 %", gainDb: -10, snrDb: 10, loss: 0.05, quick: true },
+  { name: "noise 5 dB, loss 10 %", snrDb: 5, loss: 0.1 },
+  { name: "a slip each second", slips: 1 },
+  { name: "slips, loss 5 %, noise 10 dB", slips: 1, loss: 0.05, snrDb: 10 },
+  { name: "babble 20 dB", snrDb: 20, noise: "babble", quick: true },
+  { name: "babble 10 dB", snrDb: 10, noise: "babble" },
+];
+const UTTERANCES_PER_STREAM = 4;
+/** 20 ms at 16 kHz. */
+const CHUNK_SAMPLES = 320;
+
+interface Tally {
+  utterances: number;
+  /** The right text, or nothing for what is unknown. */
+  correct: number;
+  /** A text that was not said. */
+  wrong: number;
+  /** The right text, and an empty result besides. */
+  extra: number;
+  audioMs: number;
+  workMs: number;
+  longestStepMs: number;
+}
+
+function judge(
+  utterances: readonly Utterance[],
+  channel: Channel,
+  { templates, babble }: Material,
+): Tally {
+  const tally = {
+    utterances: 0,
+    correct: 0,
+    wrong: 0,
+    extra: 0,
+    audioMs: 0,
+    workMs: 0,
+    longestStepMs: 0,
+  };
+  for (let at = 0; at < utterances.length; at += UTTERANCES_PER_STREAM) {
+    const said = utterances.slice(at, at + UTTERANCES_PER_STREAM);
+    const spoken = said.map(({ samples }) => samples);
+    const { samples, marks } = transmit(spoken, channel, { seed: 1 + at, babble });
+    const finals: EarEvent[] = [];
+    const emit = (event: EarEvent) => {
+      if (event.type === "phrase" || event.type === "noMatch") finals.push(event);
+    };
+    const listener = new Listener(templates, { segmentationSilenceMs: 600, emit });
+    for (let from = 0; from < samples.length; from += CHUNK_SAMPLES) {
+      const before = performance.now();
+      listener.accept(samples.subarray(from, from + CHUNK_SAMPLES), 16_000);
+      const tookMs = performance.now() - before;
+      tally.workMs += tookMs;
+      tally.longestStepMs = Math.max(tally.longestStepMs, tookMs);
+    }
+    listener.finish();
+    tally.audioMs += samples.length / 16;
+    for (const [index, { expected }] of said.entries()) {
+      const { startMs = 0, endMs = 0 } = marks[index] ?? {};
+      const answers = finals.filter((final) => final.startMs < endMs && final.endMs > startMs);
+      score(
+        tally,
+        expected,
+        answers.map(({ text }) => text),
+      );
+    }
+  }
+  return tally;
+}
+
+function score(tally: Tally, expected: string, answers: readonly string[]): void {
+  tally.utterances++;
+  const texts = answers.filter((text) => text !== "");
+  const right = texts.includes(expected) || (expected === "" && texts.length === 0);
+  if (right) tally.correct++;
+  if (texts.some((text) => text !== expected)) tally.wrong++;
+  if (expected !== "" && right && answers.includes("")) tally.extra++;
+}
+
+const every = (step: number) => (_: unknown, index: number) => index % step === 0;
+
+function benchmark(material: Material): Tally[] {
+  const share = options.quick ? 4 : 1;
+  const tallies: Tally[] = [];
+  for (const { quick = false, garbled = false, ...channel } of CHANNELS) {
+    if (options.quick && !quick) continue;
+    const known = judge(material.known.filter(every(share)), channel, material);
+    const unknown = judge(material.unknown.filter(every(share)), channel, material);
+    tallies.push(known, unknown);
+    const cells = [
+      channel.name.padEnd(36),
+      `${known.correct}/${known.utterances}`.padStart(8),
+      String(known.wrong).padStart(6),
+      String(known.extra).padStart(6),
+      `${unknown.wrong}/${unknown.utterances}`.padStart(8),
+    ];
+    if (garbled) {
+      const spoilt = judge(material.garbled.filter(every(share)), channel, material);
+      tallies.push(spoilt);
+      cells.push(`${spoilt.wrong}/${spoilt.utterances}`.padStart(8));
+    }
+    console.log(cells.join(" "));
+  }
+  return tallies;
+}
+
+/** Speaks in real time into a recogniser in its worker, and watches the main thread. */
+async function longestStallMs({ templates, known, babble, voice }: Material): Promise<number> {
+  await using synthesiser = await startSynthesiser();
+  await using recogniser = await startRecogniser();
+  for (const { text } of templates) {
+    const { samples, rateHz, words } = await synthesiser.synthesise({ text, voice });
+    await recogniser.enrol({ text, audio: { samples, rateHz }, words });
+  }
+  const spoken = known.slice(0, UTTERANCES_PER_STREAM).map(({ samples }) => samples);
+  const { samples } = transmit(spoken, { name: "clean" }, { seed: 1, babble });
+  await using ear = recogniser.listen({ onEvent: () => {} });
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  await sleep(200);
+  delay.enable();
+  for (let from = 0; from < Math.min(samples.length, 16_000 * 8); from += CHUNK_SAMPLES) {
+    ear.accept(samples.subarray(from, from + CHUNK_SAMPLES), 16_000);
+    await sleep(20);
+  }
+  delay.disable();
+  await ear.finish();
+  return delay.max / 1e6;
+}
+
+const sum = (tallies: readonly Tally[], value: (tally: Tally) => number) =>
+  tallies.reduce((total, tally) => total + value(tally), 0);
+
+for (const voice of options.voices.split(",")) {
+  await using synthesiser = await startSynthesiser();
+  const material = await prepare(synthesiser, voice);
+  console.log(`\nvoice ${voice}, ${material.templates.length} templates`);
+  console.log(`${" ".repeat(36)}  correct  wrong  extra  unknown  garbled`);
+  const tallies = benchmark(material);
+  const speed = sum(tallies, ({ audioMs }) => audioMs) / sum(tallies, ({ workMs }) => workMs);
+  const longest = Math.max(...tallies.map(({ longestStepMs }) => longestStepMs));
+  console.log(
+    `${speed.toFixed(0)} x real time, longest step ${longest.toFixed(0)} ms (in the worker)`,
+  );
+  const stallMs = await longestStallMs(material);
+  console.log(`longest stall of the main thread ${stallMs.toFixed(1)} ms`);
+}
