@@ -102,6 +102,7 @@ export class EdgeServices {
       suites: policy.offerBothSuites
         ? ["AES_CM_128_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_80"]
         : ["AES_CM_128_HMAC_SHA1_80"],
+      style: MICROSOFT_SDP,
     });
   }
 
@@ -116,6 +117,14 @@ export class EdgeServices {
     return shuffled;
   }
 }
+
+/** Session lines and crypto tags of public traces. */
+const MICROSOFT_SDP = {
+  sessionName: "session",
+  bandwidth: "CT:10000000",
+  firstCryptoTag: 0,
+  attributes: [{ name: "label", value: "main-audio" }],
+};
 
 function named({ fqdn, sipSignalingPort }: Trunk) {
   return { host: fqdn, port: sipSignalingPort };

@@ -33,6 +33,8 @@ export interface EdgeLabOptions extends Partial<Omit<DirectRoutingOptions, "trac
   readonly trunk?: Partial<TrunkSettings>;
   /** What the border controller shows when it dials. Default: its certificate. */
   readonly showCertificate?: boolean;
+  /** How the border controller treats CANCEL. */
+  readonly cancelled?: "automatic" | "manual";
 }
 
 /** An edge and one paired border controller that does what the test says. */
@@ -48,7 +50,14 @@ export interface EdgeLab extends AsyncDisposable {
 }
 
 export async function startEdgeLab(options: EdgeLabOptions): Promise<EdgeLab> {
-  const { certificates, trunk, showCertificate, clock = systemClock(), ...rest } = options;
+  const {
+    certificates,
+    trunk,
+    showCertificate,
+    cancelled,
+    clock = systemClock(),
+    ...rest
+  } = options;
   await using stack = new AsyncDisposableStack();
   const trace = stack.use(openTrace({ clock }));
   const names = () => edge.names;
@@ -61,6 +70,7 @@ export async function startEdgeLab(options: EdgeLabOptions): Promise<EdgeLab> {
       ca: certificates.ca,
       names,
       showCertificate,
+      cancelled,
     }),
   );
   const resource = createLabResource(sbc, trunk);

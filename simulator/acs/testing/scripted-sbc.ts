@@ -16,6 +16,8 @@ export interface ScriptedSbcOptions {
   readonly showCertificate?: boolean;
   /** PEM; what the edge's certificate must lead to. */
   readonly ca: string;
+  /** 487 to a cancelled INVITE by itself (default), or left to the test. */
+  readonly cancelled?: "automatic" | "manual";
   /** Microsoft's names, for the Request-URIs and routes of in-dialog requests. */
   readonly names: () => readonly DatacenterAddress[];
 }
@@ -38,6 +40,7 @@ export class ScriptedSbc implements AsyncDisposable {
   #stack: SipStack | undefined;
   readonly #waiting = new Map<string, ((transaction: ServerTransaction) => void)[]>();
   readonly #arrived = new Map<string, ServerTransaction[]>();
+  readonly #counts = new Map<string, number>();
   readonly #sessions: MediaSession[] = [];
   /** Answers OPTIONS; a test may change it. */
   optionsStatus = 200;
@@ -67,6 +70,11 @@ export class ScriptedSbc implements AsyncDisposable {
   /** Contact in the form Microsoft wants: `<sip:fqdn:port;transport=tls>`. */
   get contact(): string {
     return `<sip:${this.#options.fqdn}:${this.port};transport=tls>`;
+  }
+
+  /** How many requests of this method have arrived. */
+  count(method: string): number {
+    return this.#counts.get(method) ?? 0;
   }
 
   /** The next request of this method that arrives, or the first that has. */
@@ -179,7 +187,15 @@ export class ScriptedSbc implements AsyncDisposable {
   }
 
   #listen(): Promise<SipStack> {
-    const { clock, trace, certificate, ca, names, showCertificate = true } = this.#options;
+    const {
+      clock,
+      trace,
+      certificate,
+      ca,
+      names,
+      cancelled,
+      showCertificate = true,
+    } = this.#options;
     return startSipStack({
       clock,
       trace,
@@ -192,6 +208,7 @@ export class ScriptedSbc implements AsyncDisposable {
           clientTls: { ca, ...(showCertificate ? certificate : {}) },
         },
       ],
+      cancelled,
       resolve: (host) => names().find(({ name }) => name === host),
       onRequest: (transaction) => this.#receive(transaction),
     });
@@ -199,6 +216,7 @@ export class ScriptedSbc implements AsyncDisposable {
 
   #receive(transaction: ServerTransaction): void {
     const { method } = transaction.request;
+    this.#counts.set(method, this.count(method) + 1);
     if (method === "OPTIONS") transaction.respond(this.optionsStatus);
     if (method === "BYE" && this.answersBye) transaction.respond(200);
     const waiting = this.#waiting.get(method)?.shift();
