@@ -1,4 +1,5 @@
 import type { Audio } from "./frame.ts";
+import type { StereoAudio } from "./wav.ts";
 
 const DEFAULT_LIMIT_MS = 30 * 60_000;
 /** A forwarded packet may come a little late without a hole being meant. */
@@ -65,4 +66,25 @@ export class Recorder implements Recording {
     grown.set(this.#samples.subarray(0, this.#length));
     this.#samples = grown;
   }
+}
+
+/**
+ * A leg on one time line: what it said on the left, what it heard on the right. `startedAtMs` is
+ * the lab time of the first sample of either.
+ */
+export function legAudio(said: Recording, heard: Recording): StereoAudio & { startedAtMs: number } {
+  const starts = [said, heard].map(({ startedAtMs }) => startedAtMs ?? Number.POSITIVE_INFINITY);
+  const startedAtMs = Math.min(...starts);
+  if (!Number.isFinite(startedAtMs)) {
+    return { left: said.audio(), right: heard.audio(), startedAtMs: 0 };
+  }
+  return { left: from(startedAtMs, said), right: from(startedAtMs, heard), startedAtMs };
+}
+
+function from(startMs: number, recording: Recording): Audio {
+  const { samples, rateHz } = recording.audio();
+  const lead = Math.round((((recording.startedAtMs ?? startMs) - startMs) * rateHz) / 1_000);
+  const padded = new Int16Array(lead + samples.length);
+  padded.set(samples, lead);
+  return { samples: padded, rateHz };
 }

@@ -1,24 +1,25 @@
 import { randomBytes } from "node:crypto";
-import { createSocket, type Socket } from "node:dgram";
-import { once } from "node:events";
+import type { Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
 import type { PartyTrace } from "../trace.ts";
 import type { Audio, Frame } from "./frame.ts";
 import type { CodecName } from "./g711.ts";
+import type { Impairment, ImpairmentTally } from "./impair.ts";
+import { planMediaFaults } from "./media-faults.ts";
 import { type Negotiated, Negotiation, type SdpStyle } from "./negotiation.ts";
 import { pace } from "./pacer.ts";
 import { Receiver } from "./receiver.ts";
 import { Recorder, type Recording } from "./recording.ts";
 import { Reporter } from "./reporter.ts";
 import { resample } from "./resample.ts";
-import { formatRtp, isRtcp, parseRtp, type RtpPacket } from "./rtp.ts";
+import { formatRtp, parseRtp, type RtpPacket } from "./rtp.ts";
 import type { SrtpSuite } from "./sdes.ts";
 import { type Direction, MediaRefused } from "./sdp.ts";
 import { Sender } from "./sender.ts";
-import { SrtpContext } from "./srtp.ts";
 import type { MediaStatistics } from "./statistics.ts";
+import { bindSocket, Wire } from "./wire.ts";
 
 export interface MediaSessionOptions {
   clock: Clock;
@@ -43,6 +44,7 @@ export interface MediaSessionOptions {
   queueLimitMs?: number;
   /** How much of each direction is kept (default 30 minutes). */
   recordLimitMs?: number;
+  /** Asked for `media.impair` and `media.stop-sending` when media starts. */
   faults?: FaultPlan;
   /** Random octets for keys, SSRC and first numbers (default node:crypto). */
   random?: (length: number) => Uint8Array;
@@ -80,6 +82,8 @@ export interface MediaSession extends AsyncDisposable {
   forward(packet: RtpPacket, kind: PacketKind): void;
   /** Whether the leg leaves its silence to a relay; see {@link MediaSession.forward}. */
   relaying(on: boolean): void;
+  /** Makes one direction's network bad, or good again; returns the tally from now on. */
+  impair(direction: "in" | "out", impairment?: Impairment): ImpairmentTally | undefined;
   readonly said: Recording;
   readonly heard: Recording;
   statistics(): MediaStatistics;
@@ -99,11 +103,7 @@ const RATE_HZ = 8_000;
 
 /** Binds a socket; media flows when an offer was answered. */
 export async function openMediaSession(options: MediaSessionOptions): Promise<MediaSession> {
-  const { host = "127.0.0.1" } = options;
-  const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
-  socket.bind(0, host);
-  await once(socket, "listening");
-  return new Session(options, socket);
+  return new Session(options, await bindSocket(options.host ?? "127.0.0.1"));
 }
 
 class Session implements MediaSession {
@@ -111,7 +111,7 @@ class Session implements MediaSession {
   readonly said: Recorder;
   readonly heard: Recorder;
   readonly #options: MediaSessionOptions;
-  readonly #socket: Socket;
+  readonly #wire: Wire;
   readonly #negotiation: Negotiation;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
@@ -120,8 +120,7 @@ class Session implements MediaSession {
   readonly #digitListeners = new Set<(digit: string) => void>();
   readonly #packetListeners = new Set<(packet: RtpPacket, kind: PacketKind) => void>();
   #negotiated: Negotiated | undefined;
-  #protect: SrtpContext | undefined;
-  #unprotect: SrtpContext | undefined;
+  #silentFromMs = Number.POSITIVE_INFINITY;
   #pacing: Disposable | undefined;
   #closed: Promise<void> | undefined;
 
@@ -130,10 +129,14 @@ class Session implements MediaSession {
     const { suites = ["AES_CM_128_HMAC_SHA1_80"], style = {}, random = randomBytes } = options;
     const { queueLimitMs = DEFAULT_QUEUE_LIMIT_MS, recordLimitMs = DEFAULT_RECORD_LIMIT_MS } =
       options;
-    const { address: bound, port } = socket.address();
     this.#options = options;
-    this.#socket = socket;
-    this.address = { host: options.advertise ?? bound, port };
+    this.#wire = new Wire(socket, options.clock, {
+      onRtp: (datagram) => this.#receive(datagram),
+      onRtcp: (datagram) => this.#reporter.receive(datagram),
+      onRejected: (reason) => void (this.#receiver.rejected[reason] += 1),
+      onError: ({ message }) => this.#record({ type: "error", code: "MEDIA_SOCKET", message }),
+    });
+    this.address = { host: options.advertise ?? this.#wire.host, port: this.#wire.port };
     const description = { codecs, srtp, suites, style, random };
     this.#negotiation = new Negotiation({ address: this.address, ...description });
     this.said = new Recorder({ rateHz: RATE_HZ, limitMs: recordLimitMs });
@@ -154,11 +157,7 @@ class Session implements MediaSession {
       clock: options.clock,
       sender: this.#sender,
       receiver: this.#receiver,
-      transmit: (report) => this.#transmitReport(report),
-    });
-    socket.on("message", (datagram) => this.#receive(datagram));
-    socket.on("error", (error) => {
-      this.#record({ type: "error", code: "MEDIA_SOCKET", message: error.message });
+      transmit: (report) => this.#wire.sendRtcp(report),
     });
   }
 
@@ -241,6 +240,10 @@ class Session implements MediaSession {
     this.#sender.relaying(on);
   }
 
+  impair(direction: "in" | "out", impairment?: Impairment): ImpairmentTally | undefined {
+    return this.#wire.impair(direction, impairment);
+  }
+
   statistics(): MediaStatistics {
     const { packets, octets, queue } = this.#sender;
     const sent = { packets, bytes: octets, droppedMs: queue.droppedMs, ...this.#reporter.peer() };
@@ -261,15 +264,13 @@ class Session implements MediaSession {
       const detail = { ...this.statistics(), saidMs: this.said.durationMs };
       this.#record({ type: "media", kind: "stopped", detail });
     }
-    const closed = once(this.#socket, "close");
-    // A turn of the loop lets the last datagram leave before its socket does.
-    setImmediate(() => this.#socket.close());
-    await closed;
+    await this.#wire.close();
   }
 
   #agree(negotiated: Negotiated): void {
     const renegotiated = this.#negotiated !== undefined;
-    this.#takeKeys(negotiated);
+    if (!renegotiated) this.#strikeFaults();
+    this.#wire.connect(negotiated);
     this.#negotiated = negotiated;
     this.#sender.configure(negotiated);
     this.#receiver.configure(negotiated);
@@ -283,12 +284,12 @@ class Session implements MediaSession {
     });
   }
 
-  /** A new key starts a new context; an old one goes on with its roll-over count. */
-  #takeKeys({ keys }: Negotiated): void {
-    if (keys === undefined) return;
-    const before = this.#negotiated?.keys;
-    if (!isSameKey(before?.local, keys.local)) this.#protect = new SrtpContext(keys.local);
-    if (!isSameKey(before?.remote, keys.remote)) this.#unprotect = new SrtpContext(keys.remote);
+  #strikeFaults(): void {
+    const { faults, clock } = this.#options;
+    const { impairments, stopSendingAfterMs, struck } = planMediaFaults(faults);
+    for (const { direction, impairment } of impairments) this.impair(direction, impairment);
+    if (stopSendingAfterMs !== undefined) this.#silentFromMs = clock.now() + stopSendingAfterMs;
+    for (const { name, detail } of struck) this.#record({ type: "fault", name, detail });
   }
 
   #send(atMs: number): void {
@@ -303,11 +304,7 @@ class Session implements MediaSession {
   }
 
   #receive(datagram: Uint8Array): void {
-    if (this.#negotiated === undefined) return;
-    if (isRtcp(datagram)) return this.#receiveReport(datagram);
-    const plain = this.#open(datagram, "unprotect");
-    if (plain === undefined) return;
-    const packet = parseRtp(plain);
+    const packet = parseRtp(datagram);
     if (packet === undefined) {
       this.#receiver.rejected.malformed += 1;
       return;
@@ -317,29 +314,9 @@ class Session implements MediaSession {
     for (const listener of this.#packetListeners) listener(packet, kind);
   }
 
-  #receiveReport(datagram: Uint8Array): void {
-    const plain = this.#open(datagram, "unprotectReport");
-    if (plain !== undefined) this.#reporter.receive(plain);
-  }
-
-  #open(datagram: Uint8Array, how: "unprotect" | "unprotectReport"): Uint8Array | undefined {
-    if (this.#unprotect === undefined) return datagram;
-    const opened = this.#unprotect[how](datagram);
-    if (opened.rejected !== undefined) this.#receiver.rejected[opened.rejected] += 1;
-    return opened.datagram;
-  }
-
   #transmit(packet: RtpPacket): void {
-    if (this.#negotiated === undefined || this.#closed !== undefined) return;
-    const plain = formatRtp(packet);
-    const { host, port } = this.#negotiated.remote;
-    this.#socket.send(this.#protect?.protect(plain) ?? plain, port, host);
-  }
-
-  #transmitReport(report: Uint8Array): void {
-    if (this.#negotiated === undefined) return;
-    const { remote, remoteRtcpPort } = this.#negotiated;
-    this.#socket.send(this.#protect?.protectReport(report) ?? report, remoteRtcpPort, remote.host);
+    if (this.#closed !== undefined || this.#options.clock.now() >= this.#silentFromMs) return;
+    this.#wire.sendRtp(formatRtp(packet));
   }
 
   #hearKey(digit: string): void {
@@ -359,8 +336,4 @@ function subscribe<Listener>(listeners: Set<Listener>, listener: Listener): () =
 
 function hostPort({ host, port }: { host: string; port: number }): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-function isSameKey(one: { key: Uint8Array } | undefined, other: { key: Uint8Array }): boolean {
-  return one !== undefined && Buffer.compare(one.key, other.key) === 0;
 }
