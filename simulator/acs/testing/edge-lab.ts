@@ -33,6 +33,8 @@ export interface EdgeLabOptions extends Partial<Omit<DirectRoutingOptions, "trac
   readonly trunk?: Partial<TrunkSettings>;
   /** What the border controller shows when it dials. Default: its certificate. */
   readonly showCertificate?: boolean;
+  /** False: nobody takes incoming calls. */
+  readonly application?: boolean;
   /** How the border controller treats CANCEL. */
   readonly cancelled?: "automatic" | "manual";
 }
@@ -85,7 +87,7 @@ export async function startEdgeLab(options: EdgeLabOptions): Promise<EdgeLab> {
     }),
   );
   const legs: PstnLeg[] = [];
-  edge.onIncoming((leg) => legs.push(leg));
+  if (application) edge.onIncoming((leg) => legs.push(leg));
   const findings = () => edge.findings.map(({ code }) => code);
   const opened = stack.move();
   const dispose = () => opened[Symbol.asyncDispose]();

@@ -22,16 +22,21 @@ export interface ScriptedSbcOptions {
   readonly names: () => readonly DatacenterAddress[];
 }
 
+/** Headers to set; `undefined` takes the header away. */
+export type Overrides = Readonly<Record<string, string | undefined>>;
+
 export interface InviteParts {
   readonly to?: string;
   readonly from?: string;
   readonly uri?: string;
-  readonly headers?: Readonly<Record<string, string | undefined>>;
+  readonly headers?: Overrides;
   /** Default: an offer of a new media session. */
   readonly body?: string;
   readonly datacenter?: DatacenterAddress;
   readonly onProgress?: (status: number) => void;
   readonly signal?: AbortSignal;
+  /** Send the ACK of a 2xx. Default true. */
+  readonly acknowledge?: boolean;
 }
 
 /** A border controller that does exactly what a test says: the other end of the edge's wires. */
@@ -86,9 +91,9 @@ export class ScriptedSbc implements AsyncDisposable {
     return await promise;
   }
 
-  async options(datacenter: DatacenterAddress, headers: HeaderInput = {}): Promise<SipResponse> {
+  async options(datacenter: DatacenterAddress, headers: Overrides = {}): Promise<SipResponse> {
     const request = this.#request("OPTIONS", `sip:${datacenter.name}:${datacenter.port}`);
-    request.setAll(headers);
+    override(request, headers);
     return await this.#send(request, datacenter);
   }
 
@@ -104,10 +109,7 @@ export class ScriptedSbc implements AsyncDisposable {
     request.set("To", `<${uri}>`);
     request.set("Allow", "INVITE,ACK,BYE,CANCEL,OPTIONS,NOTIFY,REFER");
     request.set("Content-Type", "application/sdp");
-    for (const [name, value] of Object.entries(parts.headers ?? {})) {
-      if (value === undefined) request.remove(name);
-      else request.set(name, value);
-    }
+    override(request, parts.headers);
     request.body = parts.body ?? media.offer();
     const { name, host, port } = datacenter;
     const target = { transport: "tls" as const, host, port, servername: name };
@@ -119,8 +121,10 @@ export class ScriptedSbc implements AsyncDisposable {
     if (response.status >= 300) return { response };
     const dialog = Dialog.asUac(request, response);
     media.accept(response.body.toString());
-    const ack = dialog.ack(request.cseq.number);
-    await transaction.acknowledge(response, ack.request, { nextHop: ack.nextHop });
+    if (parts.acknowledge !== false) {
+      const ack = dialog.ack(request.cseq.number);
+      await transaction.acknowledge(response, ack.request, { nextHop: ack.nextHop });
+    }
     return { response, call: new SbcCall(this, dialog, media) };
   }
 
@@ -264,5 +268,12 @@ export class SbcCall {
       "Content-Type": "message/sipfrag;version=2.0",
     };
     return this.send("NOTIFY", headers, `${statusLine}\r\n`);
+  }
+}
+
+function override(request: SipRequest, headers: Overrides = {}): void {
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined) request.remove(name);
+    else request.set(name, value);
   }
 }
