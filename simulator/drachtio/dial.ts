@@ -90,7 +90,7 @@ function isRefusal(error: unknown): error is Refusal {
 }
 
 /** How long a peer may take to answer BYE before we stop waiting; the daemon goes on by itself. */
-const BYE_TIMEOUT_MS = 2_000;
+const BYE_TIMEOUT_MS = 500;
 
 export interface HangUpOptions {
   clock: Clock;

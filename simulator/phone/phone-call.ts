@@ -25,7 +25,7 @@ export interface PhoneCall extends AsyncDisposable {
 }
 
 /** How long the peer may take to answer our BYE. */
-const BYE_TIMEOUT_MS = 2_000;
+const BYE_TIMEOUT_MS = 500;
 
 export interface PhoneCallOptions {
   clock: Clock;

@@ -59,12 +59,14 @@ export async function transfer(
     const replacement = await placeCall({ req, refer, notifier }, options);
     await bridge.completeTransfer(replacement);
     note("accepted", "connected");
-    await notifier.report(200, "OK");
-    await waitForBye(leg, options);
+    await finish(leg, notifier, options);
   } catch (error) {
     const { status, reason } = refusalOf(error);
+    if (!(error instanceof CallRefused) && !bridge.over.aborted) {
+      trace.record({ type: "error", code: "TRANSFER", message: String(error) }, callId);
+    }
     note("accepted", "failed", { status, reason });
-    await notifier.report(status, reason);
+    void notifier.report(status, reason);
     bridge.abandonTransfer();
   }
 }
@@ -131,19 +133,22 @@ function contactOf({ Contact }: Readonly<Record<string, string>>): Record<string
   return Contact === undefined ? {} : { Contact };
 }
 
-async function waitForBye(
-  leg: Leg,
-  { bridge, clock, byeTimeoutMs }: TransferOptions,
-): Promise<void> {
+/** The last report, then Microsoft's BYE; neither is waited for when the call itself is over. */
+async function finish(leg: Leg, notifier: ReferNotifier, options: TransferOptions): Promise<void> {
+  const { bridge, clock, byeTimeoutMs } = options;
   const { promise, resolve } = Promise.withResolvers<void>();
-  using _deadline = clock.after(byeTimeoutMs, resolve);
-  bridge.over.addEventListener("abort", () => resolve(), { once: true });
-  await Promise.race([bridge.gone(leg), promise]);
+  const over = () => resolve();
+  using _deadline = clock.after(byeTimeoutMs, over);
+  bridge.over.addEventListener("abort", over, { once: true });
+  if (bridge.over.aborted) over();
+  const hungUp = notifier.report(200, "OK").then(() => bridge.gone(leg));
+  await Promise.race([hungUp, promise]);
+  bridge.over.removeEventListener("abort", over);
   await endLeg(leg, clock);
 }
 
+/** What to report: the refusal, or the end of the call that was to be transferred. */
 function refusalOf(error: unknown): { status: number; reason: string } {
   if (error instanceof CallRefused) return { status: error.status, reason: error.reason };
-  // The transferee hung up meanwhile, or the answer could not be used.
   return { status: 487, reason: "Request Terminated" };
 }
