@@ -164,8 +164,8 @@ export class AudioBridge implements Disposable {
   }
 
   #accept(port: Port, frame: Frame): void {
-    if (port.isHeld) return;
-    const samples = port.isMuted ? new Int16Array(frame.samples.length) : frame.samples;
+    const isSilenced = port.isMuted || port.isHeld;
+    const samples = isSilenced ? new Int16Array(frame.samples.length) : frame.samples;
     const heard = { samples, atMs: frame.atMs, rawId: port.rawId };
     for (const listener of this.#each) listener(heard);
     if (this.#isMixing) {

@@ -2,8 +2,10 @@ import type { PartyTrace } from "../trace.ts";
 import type { CallEvent, ResultInformation } from "./callbacks.ts";
 import type { Conversation } from "./conversation.ts";
 import type { Identifier } from "./identity.ts";
+import { MediaActions } from "./media-actions.ts";
 import type { MediaStreamingOptions, TranscriptionOptions } from "./media-options.ts";
 import type { MediaStreaming } from "./media-streaming.ts";
+import type { Policy } from "./policy.ts";
 
 /** Which state may follow which; `callConnectionState` on the wire. */
 const NEXT = {
@@ -68,6 +70,11 @@ export class Call {
   readonly subscriptions = { media: "inactive", transcription: "inactive" };
   /** The media socket's control, where the application asked for streaming. */
   streaming: MediaStreaming | undefined;
+  readonly actions: MediaActions;
+  /** How to stop what plays to participants on hold, by raw id. */
+  readonly holdMusic = new Map<string, () => void>();
+  /** How to stop continuous DTMF recognition, by raw id. */
+  readonly toneWatches = new Map<string, () => void>();
   readonly #trace: PartyTrace;
   readonly #send: (event: CallEvent) => void;
   readonly #cleanups = new Set<() => void>();
@@ -79,6 +86,8 @@ export class Call {
     this.#trace = context.trace;
     this.#send = context.send;
     this.#state = context.state;
+    this.actions = new MediaActions(context.mediaOperations);
+    this.onEnd(() => this.actions.cancelAll());
   }
 
   get id(): string {
@@ -184,6 +193,7 @@ export interface CallContext {
   readonly trace: PartyTrace;
   readonly send: (event: CallEvent) => void;
   readonly state: CallConnectionState;
+  readonly mediaOperations: Policy["mediaOperations"];
 }
 
 function phoneValue(value: string | undefined): { value: string } | undefined {

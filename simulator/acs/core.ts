@@ -9,7 +9,9 @@ import type { Issuer } from "./issuer.ts";
 import type { UrlJudge } from "./media-options.ts";
 import type { Outbound } from "./outbound.ts";
 import type { Policy } from "./policy.ts";
+import type { PromptCache } from "./prompt.ts";
 import type { PstnGateway } from "./pstn.ts";
+import type { SpeechServices } from "./speech.ts";
 
 /** The part of the resource that Call Automation goes by. */
 export interface ResourceIdentity {
@@ -36,4 +38,6 @@ export interface Core {
   readonly callbacks: Callbacks;
   readonly eventGrid: EventGrid;
   readonly urls: UrlJudge;
+  readonly speech: SpeechServices;
+  readonly prompts: PromptCache;
 }

@@ -220,6 +220,13 @@ export class MediaStream {
   #stopAudio(): void {
     const { trace } = this.#context;
     this.#stopAudioCount++;
+    const arrived = {
+      type: "socket",
+      service: "media",
+      direction: "in",
+      kind: "StopAudio",
+    } as const;
+    trace.record(arrived, this.#call.id);
     if (strike(this.#context, "acs.ignore-stop-audio", this.#call.id) !== undefined) return;
     const droppedMs = this.#source?.flush() ?? 0;
     trace.record({ type: "media", kind: "stopAudio", detail: { droppedMs } }, this.#call.id);

@@ -17,7 +17,10 @@ export interface OutboundOptions {
 }
 
 export interface PostOptions {
-  readonly method?: "POST" | "OPTIONS";
+  /** Default: POST. */
+  readonly method?: "POST" | "OPTIONS" | "GET";
+  /** Largest answer taken; default 64 KiB. */
+  readonly limitBytes?: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly timeoutMs: number;
@@ -27,10 +30,10 @@ export interface PostOptions {
 export interface PostAnswer {
   readonly status: number;
   readonly headers: IncomingMessage["headers"];
+  readonly bytes: Buffer;
   readonly body: string;
 }
 
-/** Largest answer read from an application; what is longer is cut off with an error. */
 const ANSWER_LIMIT_BYTES = 64 * 1024;
 
 /** How the service reaches the application: HTTP posts and WebSockets, over one pool. */
@@ -58,7 +61,7 @@ export class Outbound implements Disposable {
     return this.resolve(url).href !== new URL(url).href;
   }
 
-  /** Posts and reads the answer. Rejects on network errors, time-out and abort. */
+  /** Sends a request and reads the answer. Rejects on network errors, time-out and abort. */
   async post(url: string, options: PostOptions): Promise<PostAnswer> {
     const deadline = new AbortController();
     const { clock } = this.#options;
@@ -67,8 +70,9 @@ export class Outbound implements Disposable {
     );
     const signal = AbortSignal.any([options.signal, deadline.signal]);
     const response = await this.#send(url, options, signal);
-    const body = await buffer(limited(response));
-    return { status: response.statusCode ?? 0, headers: response.headers, body: body.toString() };
+    const bytes = await buffer(limited(response, options.limitBytes ?? ANSWER_LIMIT_BYTES));
+    const { statusCode = 0, headers } = response;
+    return { status: statusCode, headers, bytes, body: bytes.toString() };
   }
 
   /** Dials a WebSocket; http and https URLs are taken as ws and wss. */
@@ -113,14 +117,12 @@ export class Outbound implements Disposable {
   }
 }
 
-async function* limited(response: IncomingMessage): AsyncGenerator<Buffer> {
+async function* limited(response: IncomingMessage, limitBytes: number): AsyncGenerator<Buffer> {
   let lengthBytes = 0;
   for await (const chunk of response) {
     const piece: Buffer = chunk;
     lengthBytes += piece.length;
-    if (lengthBytes > ANSWER_LIMIT_BYTES) {
-      throw new Error(`the answer is longer than ${ANSWER_LIMIT_BYTES} bytes`);
-    }
+    if (lengthBytes > limitBytes) throw new Error(`the answer is longer than ${limitBytes} bytes`);
     yield piece;
   }
 }

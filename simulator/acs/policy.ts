@@ -23,6 +23,8 @@ export interface Policy {
   readonly userToUserKey: string;
   /** Sub-code of the CallDisconnected that follows an accepted transfer. */
   readonly transferredSubCode: number;
+  /** What becomes of a second play or recognise: refused, or queued behind the first. */
+  readonly mediaOperations: "refuse" | "queue";
   /** PlayStarted before PlayCompleted (newer api-versions). */
   readonly playStarted: boolean;
   /** All-zero frames are marked `silent: true` on the media socket. */
@@ -54,6 +56,7 @@ export const DEFAULT_POLICY: Policy = {
   customHeaders: "strict",
   userToUserKey: "User-To-User",
   transferredSubCode: 7000,
+  mediaOperations: "refuse",
   playStarted: true,
   markSilence: false,
   playoutLimitMs: 600_000,

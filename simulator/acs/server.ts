@@ -24,11 +24,16 @@ import { Outbound } from "./outbound.ts";
 import { outgoingOperations } from "./outgoing-operations.ts";
 import { joiningOperations } from "./participant-changes.ts";
 import { participantOperations } from "./participant-operations.ts";
+import { playOperations } from "./play-operations.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
+import { PromptCache } from "./prompt.ts";
 import type { PstnGateway } from "./pstn.ts";
+import { recognizeOperations } from "./recognize-operations.ts";
 import { Rest } from "./rest.ts";
+import type { SpeechServices } from "./speech.ts";
 import { streamingOperations } from "./streaming-operations.ts";
 import { type IncomingCallData, Switchboard } from "./switchboard.ts";
+import { toneOperations } from "./tone-operations.ts";
 import { transferOperations } from "./transfer.ts";
 
 export interface AcsOptions {
@@ -54,6 +59,10 @@ export interface AcsOptions {
   readonly delivery?: Partial<DeliveryPolicy>;
   readonly faults?: FaultPlan;
   readonly ids?: IdSource;
+  /** Text to audio, for play and prompts; without it they fail with 500/8565. */
+  readonly synthesise?: SpeechServices["synthesise"];
+  /** Audio to text, for speech recognition and transcription. */
+  readonly recognise?: SpeechServices["recognise"];
 }
 
 /** Azure Communication Services, as far as Call Automation and Event Grid go. */
@@ -99,6 +108,9 @@ export async function startAcs(options: AcsOptions): Promise<Acs> {
     ...joiningOperations(board),
     ...transferOperations(board),
     ...streamingOperations(board),
+    ...playOperations(board),
+    ...recognizeOperations(board),
+    ...toneOperations(board),
   ]);
   const { host = "127.0.0.1", port = 0, securePort = 0, tls } = options;
   const plain = createServer(listener(core, rest, false));
@@ -151,6 +163,8 @@ async function createCore(
       delivery,
     }),
     urls: new UrlJudge(policy, outbound),
+    speech: { synthesise: options.synthesise, recognise: options.recognise },
+    prompts: new PromptCache(),
   };
 }
 

@@ -147,7 +147,13 @@ export class Switchboard implements AsyncDisposable {
     const bot = options.bot ?? this.newIdentity();
     const call = new Call(
       { ...options, bot, callConnectionId: ids.guid() },
-      { conversation, trace, state, send: (event) => callbacks.send(event) },
+      {
+        conversation,
+        trace,
+        state,
+        send: (event) => callbacks.send(event),
+        mediaOperations: policy.mediaOperations,
+      },
     );
     if (options.media !== undefined) {
       call.streaming = new MediaStreaming(call, options.media, this.core);

@@ -33,6 +33,14 @@ export interface Stream {
   closeCode: number | undefined;
 }
 
+export interface Answer {
+  readonly status: number;
+  readonly body?: unknown;
+  /** Instead of a JSON body. */
+  readonly bytes?: Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 const DEADLINE_MS = 4000;
 
 /** An application as the service sees it: a webhook and a WebSocket server that remember everything. */
@@ -40,8 +48,7 @@ export class Application implements AsyncDisposable {
   readonly requests: Received[] = [];
   readonly streams: Stream[] = [];
   /** Status and body of the answer to a request; default 200, and Event Grid's handshake is passed. */
-  reply: (request: Received) => { status: number; body?: unknown; headers?: object } | "never" =
-    passHandshake;
+  reply: (request: Received) => Answer | "never" = passHandshake;
   readonly #changes = new EventEmitter();
   readonly #server = createServer((request, response) => void this.#answer(request, response));
   readonly #sockets = new WebSocketServer({ server: this.#server, path: undefined });
@@ -136,7 +143,7 @@ export class Application implements AsyncDisposable {
     const answer = this.reply(received);
     if (answer !== "never") {
       response.writeHead(answer.status, { ...answer.headers });
-      response.end(answer.body === undefined ? "" : JSON.stringify(answer.body));
+      response.end(answer.bytes ?? (answer.body === undefined ? "" : JSON.stringify(answer.body)));
     }
     this.poke();
   }
@@ -163,7 +170,7 @@ export class Application implements AsyncDisposable {
   }
 }
 
-function passHandshake({ method, body }: Received) {
+function passHandshake({ method, body }: Received): Answer {
   if (method === "OPTIONS") {
     return { status: 200, headers: { "WebHook-Allowed-Origin": "eventgrid.azure.net" } };
   }
