@@ -39,7 +39,8 @@ const CUTS: readonly Cut[] = [
     arguments: ["--fault", "acs.ignore-stop-audio"],
     says: [
       /silence at the caller's ear within 300 ms/,
-      /acs\.ignore-stop-audio|StopAudio reached ACS/,
+      /StopAudio reached ACS/,
+      /ACS is the broken link/,
     ],
   },
   {

@@ -1,6 +1,7 @@
 import { textLadder } from "../../simulator/report/ladder.ts";
 import type { TraceEvent } from "../../simulator/trace.ts";
 import { type Heard, NotHeard } from "./hearing.ts";
+import type { BargeIn } from "./timing.ts";
 
 /** Rows of the ladder that a failure prints. */
 const LADDER_ROWS = 24;
@@ -66,6 +67,21 @@ export function whyNotHeard(expected: string, events: readonly TraceEvent[]): st
     return `speech synthesised it as silence (${said.levelDbfs} dBFS): the synthesiser is the broken link`;
   }
   return "it was synthesised, and lost on the way agent → ACS → SBC → caller";
+}
+
+/** The first link of the chain caller → agent → ACS that did not stop the audio. */
+export function whyNotQuiet(
+  events: readonly TraceEvent[],
+  { atMs, silentAfterMs }: BargeIn,
+): string {
+  const after = events.filter(({ at }) => at >= atMs && at <= atMs + silentAfterMs + 2000);
+  const stop = after.find((event) => event.type === "socket" && event.kind === "StopAudio");
+  if (stop === undefined) return "the agent sent no StopAudio: the agent is the broken link";
+  const stopped = `StopAudio reached ACS ${(stop.at - atMs).toFixed(0)} ms after the caller began to speak`;
+  const flush = after.find((event) => event.type === "media" && event.kind === "stopAudio");
+  return flush === undefined
+    ? `${stopped}, and ACS played on: ACS is the broken link`
+    : `${stopped}; ACS dropped what was queued`;
 }
 
 /** What the parties themselves reported as wrong. */

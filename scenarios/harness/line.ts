@@ -1,8 +1,9 @@
 import type { LabCall } from "../../simulator/lab.ts";
 import type { Trace } from "../../simulator/trace.ts";
+import { whyNotQuiet } from "./failure.ts";
 import { type Heard, Hearing } from "./hearing.ts";
 import type { Steps } from "./steps.ts";
-import { audibleSpans, responseTimes, silenceAfterBargeIn } from "./timing.ts";
+import { audibleSpans, type BargeIn, bargeIns, responseTimes } from "./timing.ts";
 
 /** How long a step waits before it fails, unless it is told otherwise. */
 const STEP_TIMEOUT_MS = 15_000;
@@ -22,11 +23,13 @@ export class Line {
   readonly #call: LabCall;
   readonly #hearing: Hearing;
   readonly #steps: Steps;
+  readonly #trace: Trace;
   readonly #who: string;
 
   constructor(call: LabCall, { trace, steps }: { trace: Trace; steps: Steps }) {
     this.#call = call;
     this.#steps = steps;
+    this.#trace = trace;
     this.#who = call.party === "phone" ? "customer" : "human agent";
     this.#hearing = new Hearing({ trace, party: call.party, call: call.id, ended: call.ended });
   }
@@ -81,10 +84,15 @@ export class Line {
     return responseTimes(said, heard);
   }
 
-  /** For each time this line spoke over the other side: ms until the other side was silent. */
-  get silenceAfterBargeInMs(): readonly number[] {
+  /** The times this line spoke over the other side, and how long that could still be heard. */
+  get bargeIns(): readonly BargeIn[] {
     const { said, heard } = this.#spans(120);
-    return silenceAfterBargeIn(said, heard);
+    return bargeIns(said, heard);
+  }
+
+  /** The link that did not carry a barge-in through, from what crossed the wires after it. */
+  whyNotQuiet(bargeIn: BargeIn): string {
+    return whyNotQuiet(this.#trace.events, bargeIn);
   }
 
   /** The longest hole in the received stream while it ran, in ms. */

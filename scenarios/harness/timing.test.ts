@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { audibleSpans, percentile, responseTimes, silenceAfterBargeIn } from "./timing.ts";
+import { audibleSpans, bargeIns, percentile, responseTimes } from "./timing.ts";
 
 /** 8 kHz audio from pieces of `[lengthMs, audible]`. */
 function audio(...pieces: [lengthMs: number, audible: boolean][]) {
@@ -39,8 +39,10 @@ test("an utterance without a reply has no response time", () => {
 
 test("silence after barge-in runs from the caller's first sound to the agent's last", () => {
   const said = [{ startMs: 2000, endMs: 3000 }];
-  expect(silenceAfterBargeIn(said, [{ startMs: 500, endMs: 2240 }])).toEqual([240]);
-  expect(silenceAfterBargeIn(said, [{ startMs: 500, endMs: 1900 }])).toEqual([]);
+  expect(bargeIns(said, [{ startMs: 500, endMs: 2240 }])).toEqual([
+    { atMs: 2000, silentAfterMs: 240 },
+  ]);
+  expect(bargeIns(said, [{ startMs: 500, endMs: 1900 }])).toEqual([]);
 });
 
 test("a percentile is one of the values", () => {

@@ -55,11 +55,19 @@ export function responseTimes(said: readonly Span[], heard: readonly Span[]): nu
  * For each time the caller began to speak over the agent: how long the agent could still be heard.
  * Spans are taken without joining pauses, so that a reply that starts after it is not counted in.
  */
-export function silenceAfterBargeIn(said: readonly Span[], heard: readonly Span[]): number[] {
+export function bargeIns(said: readonly Span[], heard: readonly Span[]): BargeIn[] {
   return said.flatMap(({ startMs }) => {
     const over = heard.find((span) => span.startMs < startMs && span.endMs > startMs);
-    return over === undefined ? [] : [over.endMs - startMs];
+    return over === undefined ? [] : [{ atMs: startMs, silentAfterMs: over.endMs - startMs }];
   });
+}
+
+/** The caller spoke over the agent. */
+export interface BargeIn {
+  /** Lab time of the caller's first sound. */
+  readonly atMs: number;
+  /** How long the agent could still be heard. */
+  readonly silentAfterMs: number;
 }
 
 /** The value below which `share` (0 to 1) of the values lie; nearest rank. */
