@@ -52,14 +52,8 @@ export interface EdgeLab extends AsyncDisposable {
 }
 
 export async function startEdgeLab(options: EdgeLabOptions): Promise<EdgeLab> {
-  const {
-    certificates,
-    trunk,
-    showCertificate,
-    cancelled,
-    clock = systemClock(),
-    ...rest
-  } = options;
+  const { certificates, trunk, showCertificate, cancelled, application = true, ...more } = options;
+  const { clock = systemClock(), ...rest } = more;
   await using stack = new AsyncDisposableStack();
   const trace = stack.use(openTrace({ clock }));
   const names = () => edge.names;
