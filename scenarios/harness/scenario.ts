@@ -17,6 +17,8 @@ export interface ScenarioOptions {
   readonly lab?: Omit<LabOptions, "faults" | "folder">;
   /** Settings of the bundled agent that differ from the default, by environment name. */
   readonly agent?: Readonly<Record<string, string>>;
+  /** True where the machine lacks what the scenario needs; it is counted as skipped, never as passed. */
+  readonly skip?: boolean;
   /** Longest run of the whole scenario. Default 90 s. */
   readonly timeoutMs?: number;
 }
@@ -29,7 +31,7 @@ export interface ScenarioOptions {
 export function scenario(title: string, body: ScenarioBody, options: ScenarioOptions = {}): void {
   const settings = readRunOptions(process.env);
   const timeout = options.timeoutMs ?? 90_000;
-  test(title, { timeout, repeats: settings.repeat - 1 }, (context) =>
+  test.skipIf(options.skip ?? false)(title, { timeout, repeats: settings.repeat - 1 }, (context) =>
     run(body, { ...options, settings }, context),
   );
 }
