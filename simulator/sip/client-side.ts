@@ -118,6 +118,36 @@ export class ClientSide {
       this.#putVia(transaction, connection, options);
     }
     transaction.start(connection);
+    this.#watch(transaction, connection, options);
+  }
+
+  /** A connection that breaks before any response is replaced once, if there is a way to. */
+  #watch(transaction: ClientMachine, connection: WireConnection, options: RequestOptions): void {
+    const stop = connection.onClose((cause) => {
+      if (!transaction.unanswered) return;
+      this.#replace(transaction, connection, options).catch((error: unknown) =>
+        transaction.fail(sipError(cause ?? error)),
+      );
+    });
+    transaction.onEnd(stop);
+  }
+
+  async #replace(
+    transaction: ClientMachine,
+    { transport, remote, servername, outbound, id }: WireConnection,
+    options: RequestOptions,
+  ): Promise<void> {
+    if (!outbound && options.target === undefined) {
+      throw new SipError("SIP_TRANSPORT", `connection ${id} was closed by the peer`);
+    }
+    const target = options.target ?? { transport, ...remote, servername };
+    const connection = await this.#setup.wire.flow(target, options);
+    const stop = connection.onClose((cause) => {
+      const text = `connection ${connection.id} was closed before any response`;
+      if (transaction.unanswered) transaction.fail(sipError(cause ?? new Error(text)));
+    });
+    transaction.onEnd(stop);
+    if (transaction.unanswered) transaction.restart(connection);
   }
 
   #putVia({ request, id }: ClientMachine, connection: WireConnection, options: SendOptions): void {

@@ -4,7 +4,7 @@ import { ClientMachine } from "./client-transaction.ts";
 import type { TransportName } from "./connection.ts";
 import type { SipError } from "./error.ts";
 import { SipRequest, SipResponse } from "./message.ts";
-import { RecordingConnection } from "./recording-connection.ts";
+import { RecordingConnection } from "./testing/recording-connection.ts";
 import { DEFAULT_TIMERS } from "./timers.ts";
 
 function begin(method: string, transport: TransportName = "udp", everyResponse = false) {

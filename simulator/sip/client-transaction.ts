@@ -96,12 +96,26 @@ export class ClientMachine implements ClientTransaction {
     if (this.#state === "terminated") return;
     this.#connection = connection;
     this.#bytes = this.#setup.serialise(this.request);
-    this.#transmit(() => this.#sent.resolve(flowOf(connection)));
-    if (this.#state !== "calling" && this.#state !== "trying") return;
+    this.#transmit();
+    if (!this.unanswered) return;
     const letters = this.#isInvite ? (["A", "B"] as const) : (["E", "F"] as const);
     this.#repeatMs = this.#timer(letters[0]) ?? 0;
     if (this.#repeatMs > 0) this.#repeatLater();
     this.#timeoutAfter(this.#timer(letters[1]));
+  }
+
+  /**
+   * The connection broke before any response: the same bytes go out on another one. The Via is not
+   * changed, so the peer sees a repetition should it have got the first copy.
+   */
+  restart(connection: WireConnection): void {
+    this.#connection = connection;
+    this.#transmit();
+  }
+
+  /** Nothing came back yet. */
+  get unanswered(): boolean {
+    return this.#state === "calling" || this.#state === "trying";
   }
 
   receive(response: SipResponse): void {
@@ -185,7 +199,7 @@ export class ClientMachine implements ClientTransaction {
         this.#repeatMs *= 2;
         if (!this.#isInvite) this.#repeatMs = Math.min(this.#repeatMs, this.#setup.timers.t2Ms);
         this.#repeatLater();
-        return this.#transmit(() => {});
+        return this.#transmit();
       case "stopRepeating":
         this.#repeat?.cancel();
         this.#timeout?.cancel();
@@ -242,10 +256,13 @@ export class ClientMachine implements ClientTransaction {
     this.#timeoutAfter(this.#setup.timers.timeoutMs);
   }
 
-  #transmit(done: () => void): void {
-    if (this.#connection === undefined || this.#bytes === undefined) return;
-    this.#setup.write(this.#connection, this.#bytes, (error) => {
-      if (error === undefined) return done();
+  #transmit(): void {
+    const connection = this.#connection;
+    if (connection === undefined || this.#bytes === undefined) return;
+    this.#setup.write(connection, this.#bytes, (error) => {
+      if (error === undefined) return this.#sent.resolve(flowOf(connection));
+      // A stream that fails closes, and whoever watches it decides about another try.
+      if (isReliable(connection.transport)) return undefined;
       this.#error = new SipError("SIP_TRANSPORT", error.message, { cause: error });
       return this.#dispatch("transportError");
     });

@@ -1,5 +1,5 @@
 import { SipError } from "./error.ts";
-import { formatNameAddr, type NameAddr, parseNameAddr, tagOf } from "./fields.ts";
+import { parseNameAddr } from "./fields.ts";
 import { type HeaderInput, type SipMessage, SipRequest, type SipResponse } from "./message.ts";
 import { isLoose } from "./routing.ts";
 
@@ -186,13 +186,4 @@ const TARGET_REFRESH = new Set(["INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFE
 
 function contactUri(message: SipMessage): string | undefined {
   return message.contact?.uri;
-}
-
-/** `address` with another tag, or none. */
-export function withTag(address: string, tag: string | undefined): string {
-  if (tagOf(address) === tag) return address;
-  const parsed: NameAddr = parseNameAddr(address);
-  parsed.parameters.delete("tag");
-  if (tag !== undefined) parsed.parameters.set("tag", tag);
-  return formatNameAddr(parsed);
 }

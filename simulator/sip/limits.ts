@@ -18,6 +18,8 @@ export interface Limits {
   messageTimeoutMs: number;
   /** TCP connect, TLS handshake or WebSocket upgrade, either way. */
   connectTimeoutMs: number;
+  /** How long a ping of ours may wait for its pong (RFC 5626 §4.4.1: 10 s). */
+  pongTimeoutMs: number;
   /** Bytes waiting to be written on one connection; beyond it the connection is closed. */
   queuedBytes: number;
 }
@@ -32,5 +34,6 @@ export const DEFAULT_LIMITS: Limits = {
   idleTimeoutMs: 600_000,
   messageTimeoutMs: 10_000,
   connectTimeoutMs: 5_000,
+  pongTimeoutMs: 10_000,
   queuedBytes: 16 * 1024 * 1024,
 };

@@ -11,6 +11,7 @@ import {
 } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { Address, TransportName } from "./connection.ts";
+import { SipError } from "./error.ts";
 import type { Limits } from "./limits.ts";
 
 export interface ListenOptions {
@@ -64,7 +65,17 @@ export async function openListener(setup: ListenerSetup): Promise<OpenListener> 
     socket.once("close", () => sockets.delete(socket));
   });
   server.on("error", setup.onFault);
-  server.on("tlsClientError", setup.onFault);
+  server.on("tlsClientError", (error: Error, socket: Socket) => {
+    setup.onFault(error);
+    // After a handshake time-out Node leaves the socket open.
+    socket.destroy();
+  });
+  // Also counts connections that have not shaken hands yet.
+  server.maxConnections = setup.limits.connections;
+  server.on("drop", () => {
+    const text = `connection refused: limit connections of ${setup.limits.connections}`;
+    setup.onFault(new SipError("SIP_LIMIT", text));
+  });
   server.listen(setup.port, setup.host);
   await once(server, "listening");
   return {

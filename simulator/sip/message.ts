@@ -17,8 +17,10 @@ export type HeaderInput =
   | Readonly<Record<string, string | readonly string[] | undefined>>
   | Iterable<readonly [name: string, value: string]>;
 
-/** What is wrong with a received message that could still be read; a request gets 400 for it. */
+/** What is wrong with a received message that could still be read; a request is refused for it. */
 export interface Defect {
+  /** Default 400. */
+  status?: number;
   /** The header concerned, in lower case; undefined for the start line. */
   header: string | undefined;
   message: string;

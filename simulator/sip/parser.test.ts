@@ -146,12 +146,22 @@ test.each([
 test.each([
   ["headerBytes", { headerBytes: 40 }, /headers of \d+ bytes; limit 40/],
   ["headerFields", { headerFields: 1 }, "2 headers; limit 1"],
-  ["bodyBytes", { bodyBytes: 2 }, "body of 3 bytes; limit 2"],
 ])("the limit %s is kept", (_, limit, text) => {
   const bytes = wire("OPTIONS sip:a@b SIP/2.0", "Call-ID: x", "Content-Length: 3", "", "abc");
   expect(() => parseMessage(bytes, { ...DEFAULT_LIMITS, ...limit })).toThrow(
     expect.objectContaining({ code: "SIP_LIMIT", message: expect.stringMatching(text) }),
   );
+});
+
+test("a body over its limit is left away and the request can be refused with 513", () => {
+  const bytes = wire("MESSAGE sip:a@b SIP/2.0", "Content-Length: 3", "", "abc");
+  const message = parseMessage(bytes, { ...DEFAULT_LIMITS, bodyBytes: 2 });
+  expect(message.body.length).toBe(0);
+  expect(message.defect).toEqual({
+    status: 513,
+    header: "content-length",
+    message: "body of 3 bytes; limit bodyBytes is 2",
+  });
 });
 
 test("bytes above ASCII are UTF-8 for the reader and unchanged on the wire", () => {

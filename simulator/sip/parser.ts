@@ -33,10 +33,7 @@ export function parseMessage(bytes: Buffer, limits: ParseLimits = DEFAULT_LIMITS
     throw new SipError("SIP_LIMIT", `${index.length / 4} headers; limit ${limits.headerFields}`);
   }
   const headers = new HeaderTable(text, index);
-  const body = measureBody(headers, bytes.length - bodyStart);
-  if (body.length > limits.bodyBytes) {
-    throw new SipError("SIP_LIMIT", `body of ${body.length} bytes; limit ${limits.bodyBytes}`);
-  }
+  const body = measureBody(headers, bytes.length - bodyStart, limits.bodyBytes);
   const end = bodyStart + body.length;
   const raw = bytes.length === end ? bytes : bytes.subarray(0, end);
   return build({ raw, startLine, headers, bodyStart, defect: defect ?? body.defect });
@@ -121,18 +118,24 @@ function isToken(code: number): boolean {
   return TOKEN_CODES[code] === 1;
 }
 
+const TOO_LARGE = 513;
+
 /** How much of what follows the head is body (RFC 3261 §18.3). */
 function measureBody(
   headers: HeaderTable,
   available: number,
+  limit: number,
 ): { length: number; defect: Defect | undefined } {
-  const value = headers.get("Content-Length");
-  if (value === undefined) return { length: available, defect: undefined };
   const header = "content-length";
+  const value = headers.get(header) ?? String(available);
   if (!/^\d{1,10}$/.test(value)) {
     return { length: available, defect: { header, message: `Content-Length "${value}"` } };
   }
   const length = Number(value);
+  if (length > limit) {
+    const message = `body of ${length} bytes; limit bodyBytes is ${limit}`;
+    return { length: 0, defect: { status: TOO_LARGE, header, message } };
+  }
   if (length <= available) return { length, defect: undefined };
   const message = `Content-Length ${length}, but only ${available} bytes of body`;
   return { length: available, defect: { header, message } };

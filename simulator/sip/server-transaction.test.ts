@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { manualClock } from "../clock.ts";
 import type { TransportName } from "./connection.ts";
 import { SipRequest, SipResponse } from "./message.ts";
-import { RecordingConnection } from "./recording-connection.ts";
 import { ServerMachine } from "./server-transaction.ts";
+import { RecordingConnection } from "./testing/recording-connection.ts";
 import { DEFAULT_TIMERS } from "./timers.ts";
 
 const hop = (method: string) => new SipRequest({ method, uri: "sip:bob@192.0.2.1" });

@@ -50,6 +50,8 @@ export interface SipStackOptions {
   congestionBytes?: number;
   /** Fill `rport` in the top Via only when asked to (RFC 3581), or in every request. */
   rport?: "asked" | "always";
+  /** Ping connections we dialled this often with CRLF CRLF (RFC 5626); 0 = never, the default. */
+  keepAliveMs?: number;
   /** Unique strings for branches, tags, Call-IDs. Default: random. */
   ids?: () => string;
 }
@@ -85,6 +87,7 @@ export async function startSipStack(options: SipStackOptions): Promise<SipStack>
     trace,
     listen,
     limits,
+    keepAliveMs: options.keepAliveMs ?? 0,
     resolve,
     beforeSend: options.beforeSend,
     onConnection: (connection) => options.onConnection?.(connection),

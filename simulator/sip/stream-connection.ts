@@ -20,11 +20,14 @@ export interface ConnectionSetup {
   servername?: string;
   clock: Clock;
   limits: Limits;
+  /** Ping a connection we dialled this often; 0 = never (RFC 5626 §4.4.1). */
+  keepAliveMs: number;
   onMessage: (bytes: Buffer, connection: WireConnection) => void;
   /** What went wrong on the connection, for the trace. */
   onFault: (error: SipError, connection: WireConnection) => void;
 }
 
+const PING = Buffer.from("\r\n\r\n");
 const PONG = Buffer.from("\r\n");
 
 /** The life of any stream-like connection: close listeners, idle and slow-message time-outs. */
@@ -42,6 +45,8 @@ export abstract class StreamLike implements WireConnection {
   #idle: Timer | undefined;
   #activeAt: number;
   #slow: Timer | undefined;
+  #ping: Timer | undefined;
+  #pong: Timer | undefined;
   /** An odd line break so far: half of a ping. */
   #half = false;
   readonly #closeListeners = new Set<(error: Error | undefined) => void>();
@@ -57,6 +62,8 @@ export abstract class StreamLike implements WireConnection {
     this.remote = { host: plainHost(socket.remoteAddress), port: socket.remotePort ?? 0 };
     this.#activeAt = setup.clock.now();
     this.#watchIdle(setup.limits.idleTimeoutMs);
+    const { keepAliveMs, outbound, clock } = setup;
+    if (outbound && keepAliveMs > 0) this.#ping = clock.every(keepAliveMs, () => this.#sendPing());
   }
 
   abstract write(bytes: Buffer, done: (error: Error | undefined) => void): void;
@@ -97,6 +104,8 @@ export abstract class StreamLike implements WireConnection {
     this.#cause = error;
     this.#idle?.cancel();
     this.#slow?.cancel();
+    this.#ping?.cancel();
+    this.#pong?.cancel();
     for (const listener of this.#closeListeners) listener(error);
     this.#closeListeners.clear();
   }
@@ -127,9 +136,20 @@ export abstract class StreamLike implements WireConnection {
    */
   protected keepAlive(lineBreaks: number): void {
     if (lineBreaks === 0) return;
+    this.#pong?.cancel();
+    this.#pong = undefined;
     const breaks = lineBreaks + (this.#half && !this.outbound ? 1 : 0);
     this.#half = breaks % 2 === 1;
     if (breaks >= 2) this.write(PONG, () => {});
+  }
+
+  #sendPing(): void {
+    const { clock, limits } = this.setup;
+    const text = `no pong within ${limits.pongTimeoutMs} ms`;
+    this.#pong ??= clock.after(limits.pongTimeoutMs, () =>
+      this.fail(new SipError("SIP_TRANSPORT", text)),
+    );
+    this.write(PING, () => {});
   }
 
   #watchIdle(delayMs: number): void {

@@ -18,6 +18,7 @@ export interface TransportSetup {
   clock: Clock;
   listen: readonly ListenOptions[];
   limits: Limits;
+  keepAliveMs: number;
   onMessage: (bytes: Buffer, connection: WireConnection) => void;
   onConnection: (connection: SipConnection) => void;
   onFault: (error: Error, where: string) => void;
@@ -41,6 +42,8 @@ export class TransportLayer implements AsyncDisposable {
   readonly #connections = new Map<string, WireConnection>();
   readonly #dialling = new Map<string, Promise<WireConnection>>();
   readonly #perHost = new Map<string, number>();
+  /** Connections that were asked to start at a certain address; nobody else gets them. */
+  readonly #bound = new WeakMap<SipConnection, string>();
   readonly #stop = new AbortController();
   #serial = 0;
 
@@ -160,16 +163,29 @@ export class TransportLayer implements AsyncDisposable {
   }
 
   #reusable(target: Endpoint, { localAddress }: FlowOptions): WireConnection | undefined {
-    for (const connection of this.#connections.values()) {
-      const { remote, transport, local, servername, outbound, closed } = connection;
-      if (closed || transport !== target.transport) continue;
-      if (remote.port !== target.port || remote.host !== target.host) continue;
-      if (localAddress !== undefined && local.host !== localAddress) continue;
-      // A connection proven for one name does not stand for another (RFC 5922 §7.3).
-      if (outbound && (target.servername ?? servername) !== servername) continue;
-      return connection;
+    return this.connections.find(
+      (connection) =>
+        !connection.closed &&
+        connection.transport === target.transport &&
+        connection.remote.port === target.port &&
+        connection.remote.host === target.host &&
+        this.#mayServe(connection, target.servername, localAddress),
+    );
+  }
+
+  #mayServe(
+    connection: WireConnection,
+    servername: string | undefined,
+    localAddress: string | undefined,
+  ): boolean {
+    if (!connection.outbound) {
+      return localAddress === undefined || connection.local.host === localAddress;
     }
-    return undefined;
+    // A connection proven for one name does not stand for another (RFC 5922 §7.3).
+    const provenName = connection.servername;
+    return (
+      this.#bound.get(connection) === localAddress && (servername ?? provenName) === provenName
+    );
   }
 
   #dialOnce(target: Endpoint, options: FlowOptions, bound: BoundListener): Promise<WireConnection> {
@@ -202,6 +218,7 @@ export class TransportLayer implements AsyncDisposable {
       clientTls,
       setup: this.#connectionSetup({ transport, servername, outbound: true }),
     });
+    if (options.localAddress !== undefined) this.#bound.set(connection, options.localAddress);
     this.#add(connection, false);
     if (this.#stop.signal.aborted) connection.socket?.destroy();
     return connection;
@@ -212,7 +229,7 @@ export class TransportLayer implements AsyncDisposable {
     servername?: string;
     outbound?: boolean;
   }): ConnectionSetup {
-    const { clock, limits, onMessage, onFault } = this.#setup;
+    const { clock, limits, keepAliveMs, onMessage, onFault } = this.#setup;
     this.#serial++;
     return {
       id: `${parts.transport}-${this.#serial}`,
@@ -220,6 +237,7 @@ export class TransportLayer implements AsyncDisposable {
       ...parts,
       clock,
       limits,
+      keepAliveMs,
       onMessage,
       onFault: (error, connection) =>
         onFault(error, `${connection.id} ${connection.remote.host}:${connection.remote.port}`),

@@ -26,6 +26,8 @@ const CHECKS: readonly [header: string, check: (request: SipRequest) => void][] 
 /** What RFC 3261 §8.2 and §16.3 want checked before a request reaches anyone. */
 export function refusalFor(request: SipRequest): Refusal | undefined {
   if (request.version.toUpperCase() !== "SIP/2.0") return { status: 505 };
+  const { defect } = request;
+  if (defect?.status !== undefined) return { status: defect.status };
   const flaw = flawOf(request);
   if (flaw !== undefined) return { status: 400, reason: `Bad ${flaw}` };
   return checkScheme(request.uri);

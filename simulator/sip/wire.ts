@@ -18,6 +18,7 @@ export interface WireSetup {
   trace: PartyTrace;
   listen: readonly ListenOptions[];
   limits: Limits;
+  keepAliveMs: number;
   resolve: Resolve | undefined;
   beforeSend: ((message: SipMessage) => void) | undefined;
   onRequest: (request: SipRequest, connection: WireConnection) => void;
@@ -32,11 +33,12 @@ export class Wire implements AsyncDisposable {
 
   constructor(setup: WireSetup) {
     this.#setup = setup;
-    const { clock, listen, limits, onConnection } = setup;
+    const { clock, listen, limits, keepAliveMs, onConnection } = setup;
     this.transport = new TransportLayer({
       clock,
       listen,
       limits,
+      keepAliveMs,
       onConnection,
       onMessage: (bytes, connection) => this.#receive(bytes, connection),
       onFault: (error, where) => this.fault(error, where),
@@ -114,6 +116,7 @@ export class Wire implements AsyncDisposable {
   }
 
   #receive(bytes: Buffer, connection: WireConnection): void {
+    if (isKeepAlive(bytes)) return;
     this.#record("in", connection, bytes);
     let message: SipMessage;
     try {
@@ -137,6 +140,12 @@ export class Wire implements AsyncDisposable {
       message: bytes.toString("utf8"),
     });
   }
+}
+
+/** Datagrams that only keep a NAT binding open: line breaks, zero bytes, STUN (RFC 5626 §8). */
+function isKeepAlive(bytes: Buffer): boolean {
+  const first = bytes[0] ?? 0;
+  return first < 2 || (bytes.length <= 4 && (first === 10 || first === 13));
 }
 
 /** Top Via of a response about to be forwarded. */

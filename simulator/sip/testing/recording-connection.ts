@@ -1,8 +1,8 @@
-import type { Clock } from "../clock.ts";
-import { isReliable, type TransportName } from "./connection.ts";
-import type { SipMessage } from "./message.ts";
-import { parseMessage } from "./parser.ts";
-import type { WireConnection } from "./stream-connection.ts";
+import type { Clock } from "../../clock.ts";
+import { isReliable, type TransportName } from "../connection.ts";
+import type { SipMessage } from "../message.ts";
+import { parseMessage } from "../parser.ts";
+import type { WireConnection } from "../stream-connection.ts";
 
 /** What was written, and when. */
 export interface Written {
