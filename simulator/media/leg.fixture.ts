@@ -26,13 +26,21 @@ export function connect(one: MediaSession, other: MediaSession): void {
   one.accept(other.answer(one.offer()));
 }
 
-/** Words, in level and pitch: bursts of a sweep, with pauses between them. */
+/** Words, roughly: a gliding voice with its harmonics up to 3.4 kHz, and pauses. */
 export function speechLike(seconds: number): Int16Array {
   let phase = 0;
   return Int16Array.from({ length: seconds * RATE_HZ }, (_, n) => {
     const t = n / RATE_HZ;
-    phase += (2 * Math.PI * (300 + 900 * Math.abs(Math.sin(1.7 * t)))) / RATE_HZ;
-    return t % 0.7 < 0.55 ? Math.round(9_000 * Math.sin(phase)) : 0;
+    const pitchHz = 110 + 40 * Math.abs(Math.sin(1.7 * t));
+    phase += (2 * Math.PI * pitchHz) / RATE_HZ;
+    if (t % 0.7 >= 0.55) return 0;
+    let voice = 0;
+    for (let harmonic = 1; harmonic * pitchHz < 3_400; harmonic++) {
+      // Each harmonic swells at its own pace, as formants do.
+      const swell = 0.6 + 0.4 * Math.sin(harmonic + (9 + 1.3 * harmonic) * t);
+      voice += (swell / Math.sqrt(harmonic)) * Math.sin(harmonic * phase + harmonic ** 2);
+    }
+    return Math.round(2_500 * voice);
   });
 }
 
