@@ -4,6 +4,7 @@ import { PHRASES } from "./phrases.ts";
 import { SentenceSplitter } from "./sentences.ts";
 import { Speaker } from "./speaker.ts";
 import { TOOLS } from "./tools.ts";
+import { recordResponseTime, type Stage } from "./tracing.ts";
 import type { Voice } from "./tts.ts";
 
 export interface AnswerOptions {
@@ -14,6 +15,11 @@ export interface AnswerOptions {
   /** After this long without an answer the caller is told to hold on, and again after `holdMs`. */
   readonly fillerMs: number;
   readonly signal: AbortSignal;
+  /** The turn this answer belongs to. */
+  readonly stage: Stage;
+  readonly modelName: string;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
   /** Told as soon as sentences go to the caller, so that an onset can interrupt them. */
   readonly onSpeaker: (speaker: Speaker) => void;
 }
@@ -38,7 +44,12 @@ const HOLD_MS = 3500;
  */
 export async function answer(options: AnswerOptions): Promise<Answer> {
   const { signal, onSpeaker } = options;
-  const speaker = new Speaker(options, signal);
+  const startedAt = options.now();
+  const onAudio = () => {
+    options.stage.event("first audio");
+    recordResponseTime(options.now() - startedAt);
+  };
+  const speaker = new Speaker({ ...options, onAudio }, signal);
   onSpeaker(speaker);
   const holding = holdTheLine(speaker, options.fillerMs);
   const calls: ToolCall[] = [];
@@ -56,15 +67,25 @@ export async function answer(options: AnswerOptions): Promise<Answer> {
 }
 
 async function think(
-  { model, messages, signal }: AnswerOptions,
+  { model, messages, signal, stage, modelName }: AnswerOptions,
   speaker: Speaker,
   calls: ToolCall[],
 ): Promise<void> {
+  using chat = stage.chat(modelName);
   const sentences = new SentenceSplitter();
-  for await (const piece of model.reply(messages, { signal, tools: TOOLS })) {
-    if (piece.type === "tools") calls.push(...piece.calls);
-    else sentences.push(piece.text).forEach((sentence) => speaker.say(sentence));
+  let started = false;
+  try {
+    for await (const piece of model.reply(messages, { signal, tools: TOOLS })) {
+      if (!started) chat.event("first piece");
+      started = true;
+      if (piece.type === "tools") calls.push(...piece.calls);
+      else sentences.push(piece.text).forEach((sentence) => speaker.say(sentence));
+    }
+  } catch (error) {
+    chat.fail(error instanceof ModelFailure ? error.code : "internal");
+    throw error;
   }
+  // Not after a failure: half a sentence would sound like a mistake of the line.
   sentences.flush().forEach((sentence) => speaker.say(sentence));
 }
 

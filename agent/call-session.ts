@@ -8,10 +8,12 @@ import { Hearing } from "./hearing.ts";
 import type { Model } from "./llm.ts";
 import { MediaStream } from "./media-stream.ts";
 import { greeting } from "./phrases.ts";
+import { type PreparedSpeech, withHeadStart, withPhrases } from "./prepared-voice.ts";
 import { systemMessages } from "./prompt.ts";
 import type { Customer, Store } from "./store.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 import { openToolbox } from "./tools.ts";
+import { countCall, Stage } from "./tracing.ts";
 import { Transcript } from "./transcript.ts";
 import { openVoice, type Voice } from "./tts.ts";
 
@@ -21,6 +23,8 @@ export interface CallSessionOptions {
   readonly config: Config;
   readonly store: Store;
   readonly model: Model;
+  /** What every call's voice knows by heart; read only. */
+  readonly phrases: ReadonlyMap<string, PreparedSpeech>;
   readonly callbackUrl: string;
   readonly mediaUrl: string;
   readonly logger: Logger;
@@ -37,6 +41,7 @@ export interface CallSessionOptions {
 export async function runCall(options: CallSessionOptions): Promise<void> {
   const { call, store, logger, date, incoming } = options;
   const { context, correlationId, callerNumber } = incoming;
+  using stage = Stage.call(call.id);
   let end: ConversationEnd = { outcome: "failed" };
   try {
     // Before answering: the caller must not wait, in silence, for a database.
@@ -52,15 +57,31 @@ export async function runCall(options: CallSessionOptions): Promise<void> {
       at: date(),
     });
     logger.info({ knownCustomer: customer !== undefined }, "call is ringing");
-    end = await attend(options, customer);
+    end = await attend({ ...options, customer, stage });
   } catch (error) {
     logger.error({ err: describeError(error) }, "call failed");
     end = { outcome: call.signal.aborted ? "caller-left" : "failed" };
   }
-  if (!call.transferred) await call.hangUp();
+  await leave(options);
   const { outcome, detail } = call.transferred ? { ...end, outcome: "escalated" as const } : end;
   store.endCall(call.id, { ...end, outcome, at: date() });
+  stage.set({ "call.outcome": outcome });
+  countCall(outcome);
   logger.info({ outcome, detail }, "call ended");
+}
+
+/** Hangs up, unless the caller has been handed over, once the last words have left the line. */
+async function leave({ call, config }: CallSessionOptions): Promise<void> {
+  if (call.transferred) return;
+  if (call.state === "connected") await within(call, NEVER, config.media.lingerMs);
+  await call.hangUp();
+}
+
+const NEVER = new Promise<never>(() => {});
+
+interface AttendedCall extends CallSessionOptions {
+  readonly customer: Customer | undefined;
+  readonly stage: Stage;
 }
 
 /** The header names the customer; without one that is known, the number they call from does. */
@@ -70,40 +91,40 @@ function findCustomer(store: Store, { context, callerNumber }: IncomingCall): Cu
 }
 
 /** Answers, waits for the media socket, and lets the conversation run. */
-async function attend(
-  options: CallSessionOptions,
-  customer: Customer | undefined,
-): Promise<ConversationEnd> {
-  const { call, config, incoming, callbackUrl, mediaUrl, logger } = options;
+async function attend(options: AttendedCall): Promise<ConversationEnd> {
+  const { call, config, incoming, callbackUrl, mediaUrl, logger, customer } = options;
   const speech = { ...config.speech, rateHz: config.media.rateHz };
-  // Connections are opened while the call is being answered: the greeting finds them ready.
-  await using voice = openVoice(speech);
+  // Connections are opened and the greeting is synthesised while the call is being answered.
+  const hello = greeting(config.conversation.company, customer, incoming.context);
+  const phrased = withPhrases(openVoice(speech), options.phrases);
+  await using voice = withHeadStart(phrased, hello, call);
   const listener = latecomer();
   await using hearing = new Hearing({ speech, listener: listener.forward, logger });
   const { incomingCallContext } = incoming;
   const { rateHz } = config.media;
   await call.answer({ incomingCallContext, callbackUrl, mediaUrl, rateHz });
   const socket = await within(call, call.media, config.conversation.mediaTimeoutMs);
-  if (socket === undefined) return withoutMedia(options, customer);
+  if (socket === undefined) return withoutMedia(options);
   const media = openMedia(options, socket, hearing);
-  const conversation = converse(options, { customer, media, voice });
+  const conversation = converse(options, { media, voice, hello });
   listener.follow(conversation.listener);
   await waitUntilConnected(options);
-  try {
-    return await conversation.run();
-  } finally {
-    media.close();
-  }
+  const end = await conversation.run();
+  // Before the connections are closed, which takes a moment the caller would spend in silence.
+  await leave(options);
+  media.close();
+  return end;
 }
 
 function openMedia(
-  { config, now, logger }: CallSessionOptions,
+  { call, config, now, logger }: CallSessionOptions,
   socket: WebSocket,
   hearing: Hearing,
 ): MediaStream {
   const { rateHz } = config.media;
-  return new MediaStream(socket, {
+  const media = new MediaStream(socket, {
     ...config.media,
+    graceMs: config.conversation.mediaTimeoutMs,
     now,
     onAudio: (samples) => hearing.write(samples),
     onMetadata: (metadata) => {
@@ -111,31 +132,47 @@ function openMedia(
         logger.error({ ...metadata, expected: rateHz }, "media rate differs");
     },
   });
+  call.onMediaReturned((returned) => {
+    logger.info({}, "media socket came back");
+    media.attach(returned);
+  });
+  return media;
 }
 
 interface Parts {
-  readonly customer: Customer | undefined;
   readonly media: MediaStream;
   readonly voice: Voice;
+  readonly hello: string;
 }
 
-function converse(options: CallSessionOptions, { customer, media, voice }: Parts): Conversation {
-  const { call, config, incoming, store, model, logger, ids, date, now } = options;
+function converse(options: AttendedCall, { media, voice, hello }: Parts): Conversation {
+  const { call, config, incoming, store, model, logger, ids, date, now, customer, stage } = options;
   const { context } = incoming;
   const { company } = config.conversation;
   const system = systemMessages(company, customer, context);
   const customerId = customer?.id ?? context.customerId;
   return new Conversation({
     config: config.conversation,
-    greeting: greeting(company, customer, context),
+    greeting: hello,
     media,
     voice,
     model,
     toolbox: openToolbox({ customer }),
     transcript: new Transcript({ store, callId: call.id, system, date }),
     escalate: (request, say) =>
-      escalate(request, { call, config: config.escalation, context, customerId, logger, ids, say }),
+      escalate(request, {
+        call,
+        config: config.escalation,
+        lingerMs: config.media.lingerMs,
+        context,
+        customerId,
+        logger,
+        ids,
+        say,
+      }),
     logger,
+    stage,
+    modelName: config.model.deployment,
     now,
     signal: call.signal,
   });
@@ -156,10 +193,14 @@ async function waitUntilConnected({ call, config, logger }: CallSessionOptions):
 }
 
 /** The caller is connected and cannot be heard or spoken to: only a human helps. */
-async function withoutMedia(
-  { call, config, incoming, logger, ids }: CallSessionOptions,
-  customer: Customer | undefined,
-): Promise<ConversationEnd> {
+async function withoutMedia({
+  call,
+  config,
+  incoming,
+  logger,
+  ids,
+  customer,
+}: AttendedCall): Promise<ConversationEnd> {
   if (call.signal.aborted) return { outcome: "caller-left" };
   logger.error({}, "media socket did not open");
   call.confirmConnected();
@@ -171,6 +212,7 @@ async function withoutMedia(
   const transfer = await escalate(request, {
     call,
     config: config.escalation,
+    lingerMs: 0,
     context: incoming.context,
     customerId: customer?.id,
     logger,

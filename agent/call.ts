@@ -69,7 +69,8 @@ export class Call {
   #socket: WebSocket | undefined;
   #state: CallState = "incoming";
   #transferred = false;
-  #mediaFailed: (() => void) | undefined;
+  readonly #mediaFailed = Promise.withResolvers<undefined>();
+  #onMediaReturned: ((socket: WebSocket) => void) | undefined;
 
   constructor({ id, mediaToken, client, logger }: CallOptions) {
     this.id = id;
@@ -97,14 +98,17 @@ export class Call {
     return this.#connected.promise;
   }
 
-  /** Resolves with the first media socket. Never rejects; race it with {@link signal}. */
-  get media(): Promise<WebSocket> {
-    return this.#media.promise;
+  /**
+   * Resolves with the first media socket, or with nothing when the service reports that it cannot
+   * stream. Never rejects; race it with {@link signal}.
+   */
+  get media(): Promise<WebSocket | undefined> {
+    return Promise.race([this.#media.promise, this.#mediaFailed.promise]);
   }
 
-  /** Called when the service reports that it cannot stream media. */
-  onMediaFailed(listener: () => void): void {
-    this.#mediaFailed = listener;
+  /** Called with the socket of every later connection: the service lost the one before. */
+  onMediaReturned(listener: (socket: WebSocket) => void): void {
+    this.#onMediaReturned = listener;
   }
 
   /** Answers with bidirectional media streaming. Throws the SDK's RestError when refused. */
@@ -150,7 +154,7 @@ export class Call {
       case "CallTransferFailed":
         return this.#settle(event, { accepted: false, code: transferCode(event) });
       case "MediaStreamingFailed":
-        return this.#mediaFailed?.();
+        return this.#mediaFailed.resolve(undefined);
       default:
     }
   }
@@ -165,8 +169,9 @@ export class Call {
   attachMedia(socket: WebSocket, connectionId: string | undefined): boolean {
     const alive = this.#socket !== undefined && this.#socket.readyState <= this.#socket.OPEN;
     if (this.#state === "ended" || alive || this.#isForeign(connectionId)) return false;
+    if (this.#socket === undefined) this.#media.resolve(socket);
+    else this.#onMediaReturned?.(socket);
     this.#socket = socket;
-    this.#media.resolve(socket);
     return true;
   }
 

@@ -6,6 +6,7 @@ import { runCall } from "./call-session.ts";
 import type { Config } from "./config.ts";
 import type { IncomingCall, MidCallEvent } from "./events.ts";
 import type { Model } from "./llm.ts";
+import type { PreparedSpeech } from "./prepared-voice.ts";
 import type { Store } from "./store.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 
@@ -13,6 +14,7 @@ export interface CallsOptions {
   readonly config: Config;
   readonly store: Store;
   readonly model: Model;
+  readonly phrases: ReadonlyMap<string, PreparedSpeech>;
   readonly logger: Logger;
   /** Base of callback URLs, without a trailing slash. */
   readonly publicUrl: () => string;
@@ -122,6 +124,7 @@ export class Calls implements AsyncDisposable {
       config,
       store,
       model,
+      phrases,
       publicUrl,
       date = () => new Date(),
       now = () => performance.now(),
@@ -133,6 +136,7 @@ export class Calls implements AsyncDisposable {
       config,
       store,
       model,
+      phrases,
       callbackUrl: `${base}/callbacks/${call.id}`,
       mediaUrl: `${base.replace(/^http/, "ws")}/media/${call.mediaToken}`,
       logger: this.#options.logger.child({ callId: call.id }),

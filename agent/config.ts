@@ -63,9 +63,11 @@ function readValues(read: Variables) {
         read.oneOf("AGENT_MEDIA_RATE_HZ", ["16000", "24000"], "16000") === "24000" ? 24000 : 16000,
       /** How much audio may be ahead of the caller's ear in the service's queue. */
       leadMs: read.integer("AGENT_PLAYOUT_LEAD_MS", { from: 100, to: 60_000, or: 1000 }),
+      /** After the last words, before the call is transferred or hung up: they travel on. */
+      lingerMs: read.integer("AGENT_LINGER_MS", { from: 0, to: 5000, or: 250 }),
       /** From sending a frame to its play-out; taken off what counts as heard. */
       latencyMs: read.integer("AGENT_PLAYOUT_LATENCY_MS", { from: 0, to: 2000, or: 20 }),
-    } satisfies { rateHz: MediaRateHz; leadMs: number; latencyMs: number },
+    } satisfies { rateHz: MediaRateHz; leadMs: number; lingerMs: number; latencyMs: number },
     store: {
       path: read.text("AGENT_DATABASE", ":memory:"),
       customers: read.customers("AGENT_CUSTOMERS"),
@@ -123,6 +125,8 @@ function readSpeech(read: Variables) {
       "en-US",
     ),
     voice: read.text("SPEECH_VOICE", "en-US-AvaMultilingualNeural"),
+    /** Whether the phrases of a failing service are synthesised at the start and kept. */
+    phraseCache: read.oneOf("SPEECH_PHRASE_CACHE", ["true", "false"], "true") === "true",
     segmentationSilenceMs: read.integer("SPEECH_SEGMENTATION_SILENCE_MS", {
       from: 100,
       to: 5000,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { PHRASES, REPROMPTS } from "./phrases.ts";
+import { PHRASES, REPROMPTS, SPOKEN_BY_HEART } from "./phrases.ts";
 import { until } from "./testing/call-service.ts";
-import { connect, INCOMING, spoken, startWorld, type World } from "./testing/world.ts";
+import { connect, INCOMING, post, spoken, startWorld, type World } from "./testing/world.ts";
 
 const QUICK = { AGENT_PLAYOUT_LATENCY_MS: "0" };
 
@@ -257,7 +257,7 @@ test.concurrent("a transfer that fails leaves the caller with the agent", async 
 test.concurrent("a refused recognition costs a sentence and a human", async () => {
   await using world = await startWorld({ env: QUICK, speech: { refuseRecognition: 401 } });
   const { agent, calls } = world;
-  await fetch(agent.webhookUrl, { method: "POST", body: INCOMING });
+  await post(agent.webhookUrl, INCOMING);
   await calls.openMedia();
   await calls.event("CallConnected");
   await calls.request(/:transferToParticipant$/);
@@ -285,16 +285,16 @@ test.concurrent("a voice cut off in the middle of a sentence goes on at the word
 test.concurrent("a media socket that never opens gets the caller to a human", async () => {
   await using world = await startWorld({ env: { ...QUICK, AGENT_MEDIA_TIMEOUT_MS: "100" } });
   expect(world.speech.spoken).toEqual([]);
-  await fetch(world.agent.webhookUrl, { method: "POST", body: INCOMING });
+  await post(world.agent.webhookUrl, INCOMING);
   await world.calls.event("CallConnected");
   await world.calls.request(/:transferToParticipant$/);
 });
 
 test.concurrent("a lost CallConnected delays the greeting, nothing more", async () => {
   await using world = await startWorld({ env: { ...QUICK, AGENT_CONNECTED_TIMEOUT_MS: "50" } });
-  await fetch(world.agent.webhookUrl, { method: "POST", body: INCOMING });
-  await world.calls.openMedia();
-  await spoken(world, GREETING);
+  await post(world.agent.webhookUrl, INCOMING);
+  const media = await world.calls.openMedia();
+  await until(() => media.totalBytes > 0);
   expect(world.log.join("")).toContain("CallConnected did not come");
 });
 
@@ -303,4 +303,59 @@ test.concurrent("the longest call ends with an explanation", async () => {
   await connect(world);
   expect(await ended(world)).toMatchObject({ outcome: "too-long" });
   expect(world.speech.spoken.at(-1)).toBe(`${PHRASES.tooLong} ${PHRASES.callAgain}`);
+});
+
+test.concurrent("a media socket that comes back finds the conversation where it was", async () => {
+  await using world = await startWorld({ env: QUICK, turns: [{ says: "Still with you." }] });
+  const { ear, media } = await greeted(world);
+  media.socket.terminate();
+  const returned = await world.calls.openMedia();
+  returned.frame();
+  ear.phrase("Are you there?");
+  await until(() => returned.totalBytes > 0);
+  await spoken(world, "Still with you.");
+  expect(world.calls.requests.map(({ path }) => path)).not.toContainEqual(
+    expect.stringContaining("transfer"),
+  );
+});
+
+test.concurrent("a media socket that stays away gets the caller to a human", async () => {
+  await using world = await startWorld({ env: { ...QUICK, AGENT_MEDIA_TIMEOUT_MS: "150" } });
+  const { media } = await greeted(world);
+  media.socket.terminate();
+  const { body } = await world.calls.request(/:transferToParticipant$/);
+  await world.calls.event("CallTransferAccepted", { operationContext: body["operationContext"] });
+  await world.calls.event("CallDisconnected");
+  expect(await ended(world)).toMatchObject({ outcome: "escalated", detail: "media" });
+});
+
+test.concurrent("media streaming that the service gives up gets the caller to a human at once", async () => {
+  await using world = await startWorld({ env: QUICK });
+  await post(world.agent.webhookUrl, INCOMING);
+  await world.calls.event("CallConnected");
+  await world.calls.event("MediaStreamingFailed", {
+    resultInformation: { code: 400, subCode: 8581 },
+  });
+  await world.calls.request(/:transferToParticipant$/);
+  expect(world.speech.spoken).toEqual([GREETING]);
+});
+
+test.concurrent("the greeting is synthesised while the call is being answered", async () => {
+  await using world = await startWorld({ env: QUICK });
+  await post(world.agent.webhookUrl, INCOMING);
+  await spoken(world, GREETING);
+  const { media } = await connect(world);
+  await until(() => media.totalBytes > 0);
+  expect(world.speech.spoken).toEqual([GREETING]);
+});
+
+test.concurrent("phrases known by heart are heard although the voice is gone", async () => {
+  await using world = await startWorld({ env: { ...QUICK, SPEECH_PHRASE_CACHE: "true" } });
+  await until(() => world.speech.spoken.length === SPOKEN_BY_HEART.length);
+  await until(() => world.speech.connections === 0);
+  world.speech.options.refuseSynthesis = 503;
+  const { media } = await connect(world);
+  await world.calls.request(/:transferToParticipant$/);
+  expect(media.totalBytes).toBeGreaterThan(0);
+  expect(turns(world)).toEqual([`agent: ${PHRASES.connecting}`]);
 });

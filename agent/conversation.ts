@@ -2,15 +2,16 @@ import { type Answer, answer } from "./answer.ts";
 import type { TransferResult } from "./call.ts";
 import type { Config } from "./config.ts";
 import type { EscalationRequest } from "./escalation.ts";
-import type { Model, ToolCall } from "./llm.ts";
+import type { Model } from "./llm.ts";
 import type { MediaStream } from "./media-stream.ts";
 import { PHRASES, REPROMPTS } from "./phrases.ts";
 import { Speaker } from "./speaker.ts";
 import type { CallOutcome } from "./store.ts";
 import { type EarListener, SpeechFailure } from "./stt.ts";
 import { describeError, type Logger } from "./telemetry.ts";
-import type { Toolbox } from "./tools.ts";
-import type { ToolResult, Transcript } from "./transcript.ts";
+import { type Toolbox, useTools } from "./tools.ts";
+import { countInterruption, type Stage } from "./tracing.ts";
+import type { Transcript } from "./transcript.ts";
 import type { Voice } from "./tts.ts";
 
 export interface ConversationEnd {
@@ -33,6 +34,9 @@ export interface ConversationOptions {
     say: (text: string) => Promise<void>,
   ) => Promise<TransferResult>;
   readonly logger: Logger;
+  /** The call's span; each turn becomes a child of it. */
+  readonly stage: Stage;
+  readonly modelName: string;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Aborted when the call has ended. */
@@ -45,7 +49,7 @@ interface Activity extends Disposable {
   speaker: Speaker | undefined;
 }
 
-type Heard = "words" | "nothing clear" | "silence" | "deaf" | "too long";
+type Heard = "words" | "nothing clear" | "silence" | "deaf" | "no media" | "too long";
 
 /** After an onset that came to nothing the caller, who fell silent to be heard, is asked again. */
 const UNCLEAR_MS = 2000;
@@ -64,6 +68,7 @@ export class Conversation {
   #hearing = false;
   #interrupted = false;
   #deaf = false;
+  #mute = false;
   #tooLong = false;
 
   constructor(options: ConversationOptions) {
@@ -97,10 +102,11 @@ export class Conversation {
 
   /** Runs until the call is to end; the caller of this hangs up. Never rejects. */
   async run(): Promise<ConversationEnd> {
-    const { config, signal, logger } = this.#options;
+    const { config, signal, logger, media } = this.#options;
     const timer = setTimeout(() => this.#expire(), config.maxCallMs);
     const wake = () => this.#wake?.();
     signal.addEventListener("abort", wake, { once: true });
+    void media.closed.then(() => this.#loseMedia());
     try {
       return await this.#converse();
     } catch (error) {
@@ -137,6 +143,8 @@ export class Conversation {
       case "deaf":
         await this.#announce(PHRASES.cannotHear);
         return this.#giveUp("recognition");
+      case "no media":
+        return this.#giveUp("media");
       default:
         return this.#timeIsUp();
     }
@@ -159,8 +167,10 @@ export class Conversation {
   /** Answers what was heard; several rounds when the model uses tools. */
   async #respond(): Promise<ConversationEnd | undefined> {
     using activity = this.#begin();
+    using stage = this.#options.stage.child("turn");
     for (let round = 0; round < this.#options.config.maxToolRounds; round += 1) {
-      const reply = await this.#answer(activity);
+      const reply = await this.#answer(activity, stage);
+      stage.set({ "turn.interrupted": reply.interrupted, "turn.tool_calls": reply.calls.length });
       if (reply.interrupted || reply.failure !== undefined || reply.calls.length === 0) {
         this.#options.transcript.agentSaid(reply.heard, { interrupted: reply.interrupted });
         return reply.failure && !reply.interrupted
@@ -174,12 +184,11 @@ export class Conversation {
     return this.#giveUp("tools");
   }
 
-  #answer(activity: Activity): Promise<Answer> {
-    const { model, voice, media, transcript, config } = this.#options;
+  #answer(activity: Activity, stage: Stage): Promise<Answer> {
+    const { transcript, config } = this.#options;
     return answer({
-      model,
-      voice,
-      media,
+      ...this.#options,
+      stage,
       messages: transcript.messages,
       fillerMs: config.fillerMs,
       signal: activity.signal,
@@ -203,34 +212,24 @@ export class Conversation {
     activity: Activity,
   ): Promise<ConversationEnd | "continue" | undefined> {
     const { toolbox, transcript, logger } = this.#options;
-    const results: ToolResult[] = [];
-    let ending:
-      | { call: ToolCall; outcome: Exclude<ReturnType<Toolbox["use"]>, { type: "result" }> }
-      | undefined;
-    for (const call of calls) {
-      const outcome = toolbox.use(call);
-      logger.info({ tool: call.name.slice(0, 64), outcome: outcome.type }, "tool used");
-      if (outcome.type === "result") results.push({ call, result: outcome.result });
-      else if (ending === undefined) ending = { call, outcome };
-      else results.push({ call, result: "not done: another action ends this turn" });
-    }
+    const { results, ending } = useTools(toolbox, calls);
+    logger.info({ tools: calls.map(({ name }) => name.slice(0, 64)) }, "tools used");
     if (ending === undefined) {
       transcript.toolsUsed(heard, results);
       return activity.signal.aborted ? undefined : "continue";
     }
+    const { call, outcome } = ending;
     activity[Symbol.dispose]();
-    if (ending.outcome.type === "end") {
-      transcript.toolsUsed(heard, [...results, { call: ending.call, result: "done" }]);
+    if (outcome.type === "end") {
+      transcript.toolsUsed(heard, [...results, { call, result: "done" }]);
       if (heard === "") await this.#announce(PHRASES.goodbye);
       return { outcome: "completed" };
     }
-    const { summary, reason } = ending.outcome;
-    const transfer = await this.#handOver({ summary, reason, announced: heard !== "" });
+    const summary = this.#summaryOr(outcome.summary);
+    const transfer = await this.#handOver({ ...outcome, summary, announced: heard !== "" });
     const result = transfer.accepted ? "transferred" : `the transfer failed: ${transfer.code}`;
-    transcript.toolsUsed(heard, [...results, { call: ending.call, result }]);
-    return transfer.accepted
-      ? { outcome: "escalated", summary: this.#summaryOr(summary) }
-      : this.#stay();
+    transcript.toolsUsed(heard, [...results, { call, result }]);
+    return transfer.accepted ? { outcome: "escalated", summary } : this.#stay();
   }
 
   /** After a refused transfer the caller is told, and the conversation goes on. */
@@ -239,9 +238,14 @@ export class Conversation {
     return undefined;
   }
 
-  #handOver(request: EscalationRequest): Promise<TransferResult> {
-    const summary = this.#summaryOr(request.summary);
-    return this.#options.escalate({ ...request, summary }, (text) => this.#announce(text));
+  async #handOver(
+    request: EscalationRequest,
+    say = (text: string) => this.#announce(text),
+  ): Promise<TransferResult> {
+    using transfer = this.#options.stage.child("transfer");
+    const result = await this.#options.escalate(request, say);
+    if (!result.accepted) transfer.fail(result.code);
+    return result;
   }
 
   /** A technical dead end: a human, or at least a goodbye. Speech itself may be what failed. */
@@ -254,7 +258,7 @@ export class Conversation {
     };
     const summary = this.#summaryOr("");
     const request = { summary, reason: "technical", announced: false };
-    const transfer = await this.#options.escalate(request, quietly);
+    const transfer = await this.#handOver(request, quietly);
     if (transfer.accepted) return { outcome: "escalated", detail, summary };
     if (signal.aborted) return { outcome: "caller-left" };
     await quietly(PHRASES.callAgain);
@@ -289,6 +293,7 @@ export class Conversation {
     onSpeaker: (speaker: Speaker) => void,
   ): Promise<void> {
     const { voice, media, transcript } = this.#options;
+    if (!media.open) return;
     const speaker = new Speaker({ voice, media }, signal);
     onSpeaker(speaker);
     speaker.say(text);
@@ -313,7 +318,10 @@ export class Conversation {
   }
 
   #interrupt(): void {
-    if (this.#activity !== undefined) this.#interrupted = true;
+    if (this.#activity !== undefined && !this.#interrupted) {
+      this.#interrupted = true;
+      countInterruption();
+    }
     this.#abort?.();
     this.#wake?.();
   }
@@ -322,6 +330,11 @@ export class Conversation {
     this.#lastSoundAt = this.#options.now();
     this.#hearing = hearing;
     this.#wake?.();
+  }
+
+  #loseMedia(): void {
+    this.#mute = true;
+    this.#interrupt();
   }
 
   #expire(): void {
@@ -336,6 +349,7 @@ export class Conversation {
     for (;;) {
       signal.throwIfAborted();
       if (this.#tooLong) return "too long";
+      if (this.#mute) return "no media";
       if (this.#deaf) return "deaf";
       if (this.#phrases.length > 0) {
         transcript.callerSaid(this.#phrases.splice(0).join(" "));

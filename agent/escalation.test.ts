@@ -87,6 +87,7 @@ async function openLine(outcomes: readonly string[]) {
   let number = 0;
   const options = {
     call,
+    lingerMs: 0,
     context: {},
     customerId: undefined,
     logger,

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { SipCustomHeader } from "@azure/communication-call-automation";
 import type { Call, TransferResult } from "./call.ts";
 import type { Config } from "./config.ts";
@@ -17,6 +18,8 @@ export interface EscalationRequest {
 export interface EscalationOptions {
   readonly call: Call;
   readonly config: Config["escalation"];
+  /** Between the last spoken word and the transfer, which cuts the line. */
+  readonly lingerMs: number;
   readonly context: CallerContext;
   readonly customerId: string | undefined;
   readonly logger: Logger;
@@ -39,6 +42,7 @@ export async function escalate(
 ): Promise<TransferResult> {
   const { config, logger, say } = options;
   if (!request.announced) await say(PHRASES.connecting);
+  await setTimeout(options.lingerMs);
   const numbers = [config.queueNumber, config.fallbackNumber].filter(
     (number) => number !== undefined,
   );

@@ -1,10 +1,4 @@
-import {
-  type Ear,
-  type EarListener,
-  openEar,
-  type SpeechFailure,
-  type SpeechOptions,
-} from "./stt.ts";
+import { type Ear, type EarListener, openEar, SpeechFailure, type SpeechOptions } from "./stt.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 
 export interface HearingOptions {
@@ -18,6 +12,13 @@ const RESTARTS = 2;
 /** Refusals come within milliseconds; a moment later the service may answer. */
 const RESTART_DELAY_MS = 250;
 
+/** Mean amplitude from which a frame counts as sound; line noise is far below. */
+const LOUD = 400;
+/** Sound for so long without a word of the service: it has gone deaf without saying so. */
+const UNHEARD_MS = 6000;
+/** Quiet for so long ends a stretch of sound. */
+const QUIET_MS = 2000;
+
 /**
  * Recognition of one call that survives what can be survived: when the ear fails it is opened
  * again. Only when that is of no use does the listener hear of a failure.
@@ -26,6 +27,8 @@ export class Hearing implements AsyncDisposable {
   readonly #options: HearingOptions;
   #ear: Ear;
   #failures = 0;
+  #loudMs = 0;
+  #quietMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #disposed = false;
 
@@ -36,6 +39,7 @@ export class Hearing implements AsyncDisposable {
 
   write(samples: Uint8Array): void {
     this.#ear.write(samples);
+    this.#watch(samples);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -47,15 +51,37 @@ export class Hearing implements AsyncDisposable {
   #open(): Ear {
     const { speech, listener } = this.#options;
     return openEar(speech, {
-      onOnset: () => listener.onOnset(),
-      onHypothesis: (text) => listener.onHypothesis(text),
+      onOnset: () => {
+        this.#loudMs = 0;
+        listener.onOnset();
+      },
+      onHypothesis: (text) => {
+        this.#loudMs = 0;
+        listener.onHypothesis(text);
+      },
       onPhrase: (text) => {
         this.#failures = 0;
+        this.#loudMs = 0;
         listener.onPhrase(text);
       },
-      onNothing: () => listener.onNothing(),
+      onNothing: () => {
+        this.#loudMs = 0;
+        listener.onNothing();
+      },
       onFailure: (failure) => this.#failed(failure),
     });
+  }
+
+  /** A service that accepts audio and never answers would leave the caller talking to nobody. */
+  #watch(samples: Uint8Array): void {
+    const durationMs = samples.length / 2 / (this.#options.speech.rateHz / 1000);
+    const loud = meanAmplitude(samples) >= LOUD;
+    this.#quietMs = loud ? 0 : this.#quietMs + durationMs;
+    if (this.#quietMs > QUIET_MS) this.#loudMs = 0;
+    if (loud) this.#loudMs += durationMs;
+    if (this.#loudMs < UNHEARD_MS) return;
+    this.#loudMs = 0;
+    this.#failed(new SpeechFailure("recognition", "Silent", `${UNHEARD_MS} ms of sound, no event`));
   }
 
   #failed(failure: SpeechFailure): void {
@@ -73,4 +99,16 @@ export class Hearing implements AsyncDisposable {
     // Its close is bounded and never rejects; nothing waits for it.
     void broken[Symbol.asyncDispose]();
   }
+}
+
+/** Of every eighth sample: enough to tell speech from a quiet line. */
+function meanAmplitude(samples: Uint8Array): number {
+  const view = new DataView(samples.buffer, samples.byteOffset, samples.byteLength);
+  let sum = 0;
+  let count = 0;
+  for (let offset = 0; offset + 1 < samples.length; offset += 16) {
+    sum += Math.abs(view.getInt16(offset, true));
+    count += 1;
+  }
+  return count === 0 ? 0 : sum / count;
 }

@@ -29,6 +29,7 @@ async function openLine(options: Partial<MediaStreamOptions> = {}): Promise<Line
     rateHz: 16_000,
     leadMs: 1000,
     latencyMs: 0,
+    graceMs: 50,
     now: () => now,
     onAudio: () => {},
   };

@@ -17,6 +17,8 @@ export interface MediaStreamOptions {
   readonly leadMs: number;
   /** From sending to play-out; audio this young does not count as played. */
   readonly latencyMs: number;
+  /** How long a lost socket may be missing before the stream counts as closed. */
+  readonly graceMs: number;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly onAudio: (samples: Uint8Array) => void;
@@ -35,7 +37,7 @@ const QUEUE_LIMIT_MS = 300_000;
  * time, from the moment the first piece arrives, until StopAudio empties it.
  */
 export class MediaStream {
-  readonly #socket: WebSocket;
+  #socket: WebSocket | undefined;
   readonly #options: MediaStreamOptions;
   readonly #closed = Promise.withResolvers<void>();
   readonly #queue: Uint8Array[] = [];
@@ -45,17 +47,24 @@ export class MediaStream {
   /** When the service will have played all of it. */
   #playedAt = 0;
   #pump: NodeJS.Timeout | undefined;
+  #grace: NodeJS.Timeout | undefined;
   #open = true;
 
   constructor(socket: WebSocket, options: MediaStreamOptions) {
-    this.#socket = socket;
     this.#options = options;
-    socket.on("message", (data) => this.#receive(data));
-    socket.once("close", () => this.#end());
-    socket.once("error", () => this.#end());
+    this.attach(socket);
   }
 
-  /** Resolves when the socket is gone, whoever closed it. */
+  /** Takes the socket with which the service comes back after it lost the one before. */
+  attach(socket: WebSocket): void {
+    clearTimeout(this.#grace);
+    this.#socket = socket;
+    socket.on("message", (data) => this.#receive(data));
+    socket.once("close", () => this.#lost(socket));
+    if (this.#open) this.#send();
+  }
+
+  /** Resolves when the socket is gone for good, whoever closed it. */
   get closed(): Promise<void> {
     return this.#closed.promise;
   }
@@ -115,7 +124,7 @@ export class MediaStream {
 
   close(): void {
     this.#end();
-    this.#socket.close(1000);
+    this.#socket?.close(1000);
   }
 
   async #pause(delayMs: number, signal: AbortSignal): Promise<void> {
@@ -134,7 +143,7 @@ export class MediaStream {
 
   #send(): void {
     const { now, leadMs } = this.#options;
-    while (this.#queuedBytes > 0 && this.#playedAt - now() < leadMs) {
+    while (this.#socket !== undefined && this.#queuedBytes > 0 && this.#playedAt - now() < leadMs) {
       const chunk = this.#take(this.#bytes(CHUNK_MS));
       this.#playedAt = Math.max(this.#playedAt, now()) + this.#durationMs(chunk.length);
       this.#sentMs += this.#durationMs(chunk.length);
@@ -165,13 +174,23 @@ export class MediaStream {
   }
 
   #transmit(message: string): void {
-    if (this.#open) this.#socket.send(message);
+    this.#socket?.send(message);
+  }
+
+  /** What the service had queued went with the socket; what waits here goes to the next one. */
+  #lost(socket: WebSocket): void {
+    if (socket !== this.#socket) return;
+    this.#socket = undefined;
+    this.#sentMs = this.playedMs;
+    this.#playedAt = this.#options.now() - this.#options.latencyMs;
+    if (this.#open) this.#grace = setTimeout(() => this.#end(), this.#options.graceMs);
   }
 
   #end(): void {
     if (!this.#open) return;
     this.#open = false;
     clearTimeout(this.#pump);
+    clearTimeout(this.#grace);
     this.#queue.length = 0;
     this.#queuedBytes = 0;
     this.#closed.resolve();

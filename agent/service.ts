@@ -5,9 +5,13 @@ import { WebSocketServer } from "ws";
 import { createDoorkeeper, type Doorkeeper } from "./callback-auth.ts";
 import { Calls } from "./calls.ts";
 import type { Config } from "./config.ts";
+import { checkReachable, dependenciesOf } from "./dependencies.ts";
 import { openModel } from "./llm.ts";
+import { SPOKEN_BY_HEART } from "./phrases.ts";
+import { learnPhrases, type PreparedSpeech } from "./prepared-voice.ts";
 import { Store } from "./store.ts";
 import { createLogger, type Logger } from "./telemetry.ts";
+import { openVoice } from "./tts.ts";
 import { answerRequest } from "./webhooks.ts";
 
 /** A running agent. Disposing it hangs up what is left. */
@@ -44,16 +48,27 @@ export async function startAgent(config: Config, options: AgentOptions = {}): Pr
   const expired = store.deleteCallsBefore(daysBefore(date(), config.store.retentionDays));
   if (interrupted + expired > 0) logger.info({ interrupted, expired }, "old calls closed");
   let url = "";
+  const phrases = new Map<string, PreparedSpeech>();
   const calls = new Calls({
     ...options,
     config,
     store,
     model: openModel(config.model),
+    phrases,
     logger,
     publicUrl: () => config.service.publicUrl ?? url,
   });
+  const dependencies = dependenciesOf(config);
   const doorkeeper = createDoorkeeper(config.acs, config.service.eventGridSecret);
-  const server = openServer({ calls, doorkeeper, logger, checkReady: () => store.check() });
+  const server = openServer({
+    calls,
+    doorkeeper,
+    logger,
+    checkReady: () => {
+      store.check();
+      return checkReachable(dependencies);
+    },
+  });
   try {
     url = await listen(server, config.service);
   } catch (error) {
@@ -61,7 +76,8 @@ export async function startAgent(config: Config, options: AgentOptions = {}): Pr
     throw error;
   }
   logger.info({ url }, "agent is listening");
-  return agentOf({ config, calls, server, store, url });
+  const lesson = startLesson(config, phrases, logger);
+  return agentOf({ config, calls, server, store, url, lesson });
 }
 
 interface Running {
@@ -70,9 +86,33 @@ interface Running {
   readonly server: Server;
   readonly store: Store;
   readonly url: string;
+  readonly lesson: AsyncDisposable;
 }
 
-function agentOf({ config, calls, server, store, url }: Running): Agent {
+/** Synthesises what must be sayable without the speech service, while nobody waits for it. */
+function startLesson(
+  config: Config,
+  phrases: Map<string, PreparedSpeech>,
+  logger: Logger,
+): AsyncDisposable {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const learn = async () => {
+    if (!config.speech.phraseCache) return;
+    await using voice = openVoice({ ...config.speech, rateHz: config.media.rateHz });
+    const { missing } = await learnPhrases(voice, SPOKEN_BY_HEART, { phrases, signal });
+    if (missing > 0 && !signal.aborted) logger.warn({ missing }, "phrases could not be prepared");
+  };
+  const lesson = learn();
+  return {
+    [Symbol.asyncDispose]: () => {
+      controller.abort();
+      return lesson;
+    },
+  };
+}
+
+function agentOf({ config, calls, server, store, url, lesson }: Running): Agent {
   const { publicUrl, eventGridSecret, drainTimeoutMs } = config.service;
   const query = eventGridSecret === undefined ? "" : `?code=${encodeURIComponent(eventGridSecret)}`;
   let closing: Promise<void> | undefined;
@@ -84,7 +124,7 @@ function agentOf({ config, calls, server, store, url }: Running): Agent {
       return calls.size;
     },
     drain: ({ timeoutMs = drainTimeoutMs } = {}) => calls.drain({ timeoutMs }),
-    [Symbol.asyncDispose]: () => (closing ??= close({ calls, server, store })),
+    [Symbol.asyncDispose]: () => (closing ??= close({ calls, server, store, lesson })),
   };
 }
 
@@ -92,7 +132,9 @@ async function close({
   calls,
   server,
   store,
-}: Pick<Running, "calls" | "server" | "store">): Promise<void> {
+  lesson,
+}: Omit<Running, "config" | "url">): Promise<void> {
+  await lesson[Symbol.asyncDispose]();
   await calls[Symbol.asyncDispose]();
   await new Promise<void>((resolve) => {
     server.close(() => resolve());

@@ -38,6 +38,7 @@ function openMedia() {
     rateHz: RATE_HZ,
     leadMs: 60_000,
     latencyMs: 0,
+    graceMs: 0,
     now: () => now,
     onAudio: () => {},
   });

@@ -15,6 +15,8 @@ interface Utterance {
 export interface SpeakerOptions {
   readonly voice: Voice;
   readonly media: MediaStream;
+  /** Told when the first audio of the reply itself goes to the caller. */
+  readonly onAudio?: () => void;
 }
 
 /**
@@ -25,15 +27,18 @@ export interface SpeakerOptions {
 export class Speaker {
   readonly #voice: Voice;
   readonly #media: MediaStream;
+  readonly #onAudio: (() => void) | undefined;
   readonly #signal: AbortSignal;
   readonly #utterances: Utterance[] = [];
   #work: Promise<void> = Promise.resolve();
   #failure: unknown;
   #heardMs: number | undefined;
   #replying = false;
+  #sounding = false;
 
-  constructor({ voice, media }: SpeakerOptions, signal: AbortSignal) {
+  constructor({ voice, media, onAudio }: SpeakerOptions, signal: AbortSignal) {
     this.#voice = voice;
+    this.#onAudio = onAudio;
     this.#media = media;
     this.#signal = signal;
     const stop = () => {
@@ -85,6 +90,11 @@ export class Speaker {
       .join(" ");
   }
 
+  #soundOnce(): void {
+    if (!this.#sounding) this.#onAudio?.();
+    this.#sounding = true;
+  }
+
   #enqueue(text: string, aside: boolean): void {
     this.#work = this.#work
       .then(() => this.#speak(text, aside))
@@ -119,6 +129,7 @@ export class Speaker {
         utterance.words.push(piece.word);
       } else {
         this.#media.write(piece.samples);
+        if (!utterance.aside) this.#soundOnce();
         utterance.endMs = this.#media.writtenMs;
       }
     }

@@ -16,6 +16,7 @@ function optionsFor({ url }: SpeechService, options: Partial<SpeechOptions> = {}
     host: url,
     language: "en-US",
     voice: "en-US-AvaMultilingualNeural",
+    phraseCache: false,
     segmentationSilenceMs: 500,
     firstAudioTimeoutMs: 1000,
     stopTimeoutMs: 300,
@@ -202,4 +203,21 @@ test("a disposed voice leaves no connection", async () => {
   await voice[Symbol.asyncDispose]();
   await until(() => service.connections === 0);
   expect(service.connections).toBe(0);
+});
+
+test("hearing that gets sound and gives no word is opened again", async () => {
+  await using service = await startSpeechService();
+  const listener = note();
+  await using hearing = new Hearing({ speech: optionsFor(service), listener, logger: QUIET });
+  const loud = new Uint8Array(
+    Int16Array.from({ length: 320 }, (_, index) => (index % 2 ? 3000 : -3000)).buffer,
+  );
+  for (let frame = 0; frame < 295; frame += 1) hearing.write(loud);
+  for (let frame = 0; frame < 150; frame += 1) hearing.write(new Uint8Array(640));
+  for (let frame = 0; frame < 295; frame += 1) hearing.write(loud);
+  await service.recognition();
+  expect(service.recognitions).toHaveLength(1);
+  for (let frame = 0; frame < 10; frame += 1) hearing.write(loud);
+  await until(() => service.recognitions.length === 2);
+  expect(listener.noted).toEqual([]);
 });

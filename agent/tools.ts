@@ -30,8 +30,35 @@ export const TOOLS: readonly ToolDefinition[] = [
   tool("end_call", "Ends the call after the caller said goodbye.", {}),
 ];
 
+/** A call and what the model is told about it. */
+export interface ToolResult {
+  readonly call: ToolCall;
+  readonly result: string;
+}
+
 export interface Toolbox {
   use(call: ToolCall): ToolOutcome;
+}
+
+/** A batch of calls: what is answered now, and the one call that ends the turn. */
+export interface ToolRound {
+  readonly results: readonly ToolResult[];
+  readonly ending: { readonly call: ToolCall; readonly outcome: TurnEnding } | undefined;
+}
+
+type TurnEnding = Exclude<ToolOutcome, { type: "result" }>;
+
+/** Uses every call of a batch. Of several that would end the turn the first one counts. */
+export function useTools(toolbox: Toolbox, calls: readonly ToolCall[]): ToolRound {
+  const results: ToolResult[] = [];
+  let ending: ToolRound["ending"];
+  for (const call of calls) {
+    const outcome = toolbox.use(call);
+    if (outcome.type === "result") results.push({ call, result: outcome.result });
+    else if (ending === undefined) ending = { call, outcome };
+    else results.push({ call, result: "not done: another action ends this turn" });
+  }
+  return { results, ending };
 }
 
 /** A summary is cut again when it is encoded; this keeps a runaway model out of the store. */

@@ -1,10 +1,6 @@
-import type { Message, ToolCall } from "./llm.ts";
+import type { Message } from "./llm.ts";
 import type { Store, Turn } from "./store.ts";
-
-export interface ToolResult {
-  readonly call: ToolCall;
-  readonly result: string;
-}
+import type { ToolResult } from "./tools.ts";
 
 /** Messages beyond this are forgotten, oldest first; the system messages stay. */
 const MESSAGE_LIMIT = 60;

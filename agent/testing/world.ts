@@ -53,6 +53,8 @@ export async function startWorld({
     AGENT_QUEUE_NUMBER: "+18005550150",
     AGENT_CUSTOMERS: new URL("../../fixtures/customers.json", import.meta.url).pathname,
     AGENT_CONNECTED_TIMEOUT_MS: "5000",
+    SPEECH_PHRASE_CACHE: "false",
+    AGENT_LINGER_MS: "0",
     LOG_LEVEL: "debug",
     ...env,
   });
