@@ -191,6 +191,17 @@ test("a re-INVITE is answered by the other side, also after one that was refused
   expect(await caller.receive(/^SIP\/2.0 200[^]*CSeq: 3/)).toContain("a=recvonly");
 });
 
+test("a call without an offer is refused, with the reason", async () => {
+  const { caller } = await network();
+  const headers = invite().slice(0, invite().indexOf("Content-Type"));
+  caller.send(`${headers}Content-Length: 0\n\n`);
+
+  const refused = await caller.receive(/^SIP\/2.0 [3-6]/);
+
+  expect(refused).toContain("SIP/2.0 488 ");
+  expect(header(refused, "Warning")).toBe('399 linecheck "an offer is needed"');
+});
+
 test("a planned fault refuses the call and stands in the trace", async () => {
   const faults = faultPlan([{ name: "carrier.refuse", with: { status: 603 } }]);
   const { caller, trace } = await network(faults);

@@ -32,6 +32,11 @@ export async function callThrough(
   options: ThroughOptions,
 ): Promise<LinkEnd> {
   const { srf, clock, uri, signal, onConnected = () => {}, ...rest } = options;
+  if (invitation.offer === "") {
+    // RFC 3261 §13.2.1 allows a late offer; to pass one on, the answer would have to wait in our ACK.
+    invitation.refuse(488, undefined, { Warning: '399 linecheck "an offer is needed"' });
+    return { by: "refused", status: 488 };
+  }
   const onProvisional = ({ status, body }: Srf.SrfResponse) =>
     invitation.progress(status, body ? { sdp: body } : {});
   try {

@@ -1,6 +1,6 @@
 import { type Invitation, Inviter, type Session, SessionState, type URI, UserAgent } from "sip.js";
 import type { Clock } from "../clock.ts";
-import { type MediaSession, openMediaSession } from "../media/session.ts";
+import { type MediaSession, type MediaSessionOptions, openMediaSession } from "../media/session.ts";
 import type { PartyTrace } from "../trace.ts";
 import { Waiting } from "../waiting.ts";
 import { type IncomingPhoneCall, incomingCall } from "./incoming-call.ts";
@@ -21,6 +21,8 @@ export interface PhoneOptions {
   displayName?: string;
   /** Where its RTP sockets are bound. Default 127.0.0.1. */
   mediaHost?: string;
+  /** `media.impair` and `media.stop-sending`: the phone's own line. */
+  faults?: MediaSessionOptions["faults"];
   /** Seconds a registration is asked for. Default 600. */
   registrationSeconds?: number;
 }
@@ -210,9 +212,9 @@ class SoftPhone implements Phone {
   }
 
   #openMedia(callId: string): Promise<MediaSession> {
-    const { clock, mediaHost: host } = this.#options;
-    const where = host === undefined ? {} : { host };
-    return openMediaSession({ clock, trace: this.#trace, call: callId, ...where });
+    const { clock, mediaHost: host, faults } = this.#options;
+    const line = { ...(host === undefined ? {} : { host }), ...(faults ? { faults } : {}) };
+    return openMediaSession({ clock, trace: this.#trace, call: callId, ...line });
   }
 
   #describe(session: Session, descriptions: MediaDescriptions): void {

@@ -4,6 +4,7 @@ import { anchor } from "../drachtio/anchor.ts";
 import { reasonOf, refuseRefer, reinvite } from "../drachtio/link.ts";
 import { relay } from "../media/relay.ts";
 import { endLeg, type Leg, type Side } from "./leg.ts";
+import { ring } from "./ringback.ts";
 
 export interface BridgeEnd {
   /** The side that hung up; undefined: the SBC did. */
@@ -51,6 +52,12 @@ export class Bridge {
   /** From now on a BYE on `leg` does not end the call: its transfer decides. */
   beginTransfer(leg: Leg): void {
     this.#transferring = leg;
+  }
+
+  /** The party that is being transferred hears ringing until aborted. */
+  ringTransferee(signal: AbortSignal): void {
+    const leg = this.#transferring;
+    if (leg !== undefined) void ring(this.#otherThan(leg).media, signal);
   }
 
   /** The transfer failed: the call is as before, unless `leg` has been hung up meanwhile. */

@@ -7,6 +7,7 @@ import { strike } from "../drachtio/strike.ts";
 import type { MediaSession } from "../media/session.ts";
 import { Bridge, type BridgeEnd, endOf } from "./bridge.ts";
 import type { DomainSide } from "./domain-side.ts";
+import { EarlyMedia } from "./early-media.ts";
 import { passHeaders, withoutHeader } from "./header-policy.ts";
 import { dialLeg, type Leg, type LegTarget, openLegMedia, type Side } from "./leg.ts";
 import { routeFor, toE164 } from "./numbers.ts";
@@ -123,11 +124,12 @@ export class SbcCall {
     using _deadline = clock.after(answerTimeoutMs, () =>
       patience.abort(new CallRefused(invitation.number, { status: 408, reason: "No Answer" })),
     );
+    using early = new EarlyMedia({ near, far, sdp, headers: this.#headers() }, invitation);
     const dialog = await dialLeg(srf, {
       target,
       media: far,
       signal: AbortSignal.any([invitation.signal, patience.signal]),
-      onProvisional: ({ status }) => invitation.progress(status, { headers: this.#headers() }),
+      onProvisional: (response) => early.progress(response),
       onFailover: (failed, next) =>
         this.#move("failover", { status: failed.status, reason: failed.reason, next: next.uri }),
     });

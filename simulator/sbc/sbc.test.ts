@@ -154,6 +154,21 @@ test("a caller who gives up cancels the call at Microsoft", async () => {
   expect(await opened.trunk.receive(/^SIP\/2.0 487/)).toContain("trunk-call");
 });
 
+test("183 with SDP opens the media before the answer, 180 without SDP does not", async () => {
+  const opened = await sides();
+  const [near, far] = [await opened.media("trunk"), await opened.media("domain")];
+  opened.trunk.send(trunkInvite(near.offer()));
+  const invitation = await opened.microsoft.nextInvite();
+
+  invitation.progress();
+  expect(bodyOf(await opened.trunk.receive(/^SIP\/2.0 180/))).toBe("");
+  invitation.progress(183, { sdp: far.answer(invitation.offer) });
+  near.accept(bodyOf(await opened.trunk.receive(/^SIP\/2.0 183/)));
+  await far.play(tone(100));
+
+  await expect.poll(() => loudest(near.heard.audio().samples)).toBeGreaterThan(7_000);
+});
+
 test("the next proxy is tried after 503 and a refused connection, and after nothing else", async () => {
   const opened = await sides({ deadProxies: 1 });
   opened.trunk.send(trunkInvite((await opened.media("trunk")).offer()));

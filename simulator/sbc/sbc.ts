@@ -39,6 +39,8 @@ export interface SbcOptions {
   optionsIntervalMs?: number;
   /** False leaves REFER out of `Allow` and answers it with 405. Default true. */
   allowRefer?: boolean;
+  /** Ringing for a party that is being transferred. Default true. */
+  ringback?: boolean;
   /** How long a call, or the new call of a REFER, may ring. Default 60,000. */
   answerTimeoutMs?: number;
   /** How long Microsoft may take to hang up the old dialog after a transfer. Default 32,000. */
@@ -68,6 +70,7 @@ export interface SettledSbcOptions {
   mediaHost: string;
   headerPolicy: HeaderPolicy;
   allowRefer: boolean;
+  ringback: boolean;
   answerTimeoutMs: number;
   byeTimeoutMs: number;
   maxCallMs: number;
@@ -124,6 +127,7 @@ function settle(options: SbcOptions): Omit<SettledSbcOptions, "orderProxies"> {
     mediaHost: options.mediaHost ?? "127.0.0.1",
     headerPolicy: options.headerPolicy ?? DEFAULT_POLICY,
     allowRefer: options.allowRefer ?? true,
+    ringback: options.ringback ?? true,
     answerTimeoutMs: options.answerTimeoutMs ?? 60_000,
     byeTimeoutMs: options.byeTimeoutMs ?? 32_000,
     maxCallMs: options.maxCallMs ?? 4 * 3_600_000,

@@ -216,6 +216,21 @@ test("a new call that nobody answers is given up with 408", async () => {
   expect(invitation.signal.aborted).toBe(true);
 });
 
+test("the transferred party hears ringing from 180 to the answer", async () => {
+  const call = await callUp();
+  await call.refer();
+  const invitation = await call.microsoft.nextInvite();
+  invitation.progress();
+  const loudest = (from: number) => Math.max(0, ...call.near.heard.audio().samples.slice(from));
+  await expect.poll(() => loudest(0)).toBeGreaterThan(3_000);
+
+  const target = await call.media("domain");
+  await invitation.answer({ sdp: target.answer(invitation.offer) });
+  await expect.poll(() => call.notifies.next().then(({ body }) => body)).toContain("200 OK");
+
+  await expect.poll(() => loudest(-800)).toBe(0);
+});
+
 test("a caller on hold before the REFER hears the new leg", async () => {
   const call = await callUp();
   const holding = call.dialog.request({

@@ -23,6 +23,8 @@ export interface TransferOptions {
     headers: Readonly<Record<string, string>>,
   ) => LegTarget | undefined;
   openMedia: (target: LegTarget) => Promise<MediaSession>;
+  /** Whether the transferred party hears ringing while the new call rings. */
+  ringback: boolean;
   /** How long the new call may ring. */
   answerTimeoutMs: number;
   /** How long Microsoft may take to hang up the old dialog before the SBC does. */
@@ -81,11 +83,18 @@ async function placeCall(
   { req, refer, notifier }: Referred,
   options: TransferOptions,
 ): Promise<Leg> {
-  const { srf, clock, bridge, targetOf, openMedia, answerTimeoutMs } = options;
+  const { srf, clock, bridge, targetOf, openMedia, answerTimeoutMs, ringback } = options;
   const target = targetOf(refer, { ...req.headers, ...refer.headers });
   if (target === undefined) throw new CallRefused(refer.uri, { status: 404, reason: "Not Found" });
   const media = await openMedia(target);
   const patience = new AbortController();
+  const ringing = new AbortController();
+  let rings = !ringback;
+  const onProvisional = ({ status, reason }: Srf.SrfResponse) => {
+    void notifier.report(status, reason);
+    if (!rings) bridge.ringTransferee(ringing.signal);
+    rings = true;
+  };
   using _deadline = clock.after(answerTimeoutMs, () =>
     patience.abort(new CallRefused(refer.uri, { status: 408, reason: "Request Timeout" })),
   );
@@ -94,7 +103,7 @@ async function placeCall(
       target: withReferredBy(target, req, options),
       media,
       signal: AbortSignal.any([bridge.over, patience.signal]),
-      onProvisional: ({ status, reason }) => void notifier.report(status, reason),
+      onProvisional,
       onFailover: () => {},
     });
     const { side, headers } = target;
@@ -103,6 +112,8 @@ async function placeCall(
   } catch (error) {
     await media[Symbol.asyncDispose]();
     throw error;
+  } finally {
+    ringing.abort();
   }
 }
 
