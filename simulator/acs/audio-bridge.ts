@@ -29,6 +29,12 @@ export interface AudioSource extends Disposable {
   readonly overflowMs: number;
 }
 
+/** What one participant, or a prompt (no `rawId`), contributed to 20 ms of a call. */
+export interface TickPart {
+  readonly rawId: string | undefined;
+  readonly samples: Int16Array;
+}
+
 interface Port {
   readonly rawId: string;
   readonly leg: PstnLeg;
@@ -56,6 +62,7 @@ export class AudioBridge implements Disposable {
   readonly #mixed = new Set<MixedListener>();
   readonly #each = new Set<(frame: BridgeFrame & { rawId: string }) => void>();
   readonly #digits = new Set<(rawId: string, digit: string) => void>();
+  readonly #ticks = new Set<(parts: readonly TickPart[]) => void>();
   #ticker: Timer | undefined;
 
   constructor(options: { clock: Clock; limitMs: number }) {
@@ -85,10 +92,14 @@ export class AudioBridge implements Disposable {
     this.#chooseMode();
   }
 
-  /** Opens a source heard by all legs, or by `targets` only. Close it when it has ended. */
-  open(targets?: readonly string[]): AudioSource {
+  /**
+   * Opens a source heard by all legs, or by `targets` only; `owner` is the participant who speaks by
+   * it, where it is one. Close it when it has ended.
+   */
+  open(targets?: readonly string[], owner?: string): AudioSource {
     const source = new BridgeSource({
       targets,
+      owner,
       limitMs: this.#limitMs,
       direct: () => this.#directLeg(source),
       legs: () => this.#legsOf(source),
@@ -118,6 +129,16 @@ export class AudioBridge implements Disposable {
     return () => void this.#each.delete(listener);
   }
 
+  /** Every contribution, 20 ms at a time: what a recording keeps. Makes the bridge mix. */
+  onTick(listener: (parts: readonly TickPart[]) => void): () => void {
+    this.#ticks.add(listener);
+    this.#chooseMode();
+    return () => {
+      this.#ticks.delete(listener);
+      this.#chooseMode();
+    };
+  }
+
   onDigit(listener: (rawId: string, digit: string) => void): () => void {
     this.#digits.add(listener);
     return () => void this.#digits.delete(listener);
@@ -135,12 +156,13 @@ export class AudioBridge implements Disposable {
   [Symbol.dispose](): void {
     for (const rawId of this.#ports.keys()) this.detach(rawId);
     this.#sources.clear();
+    this.#ticks.clear();
     this.#ticker?.cancel();
     this.#ticker = undefined;
   }
 
   get #isMixing(): boolean {
-    return this.#ports.size > 1 || this.#sources.size > 1;
+    return this.#ports.size > 1 || this.#sources.size > 1 || this.#ticks.size > 0;
   }
 
   #chooseMode(): void {
@@ -187,6 +209,8 @@ export class AudioBridge implements Disposable {
       if (samples.length > 0) spoken.set(source, samples);
     }
     for (const port of this.#ports.values()) this.#speakTo(port, spoken);
+    const parts = [...spoken].map(([{ rawId }, samples]) => ({ rawId, samples }));
+    for (const listener of this.#ticks) listener(parts);
     const atMs = this.#clock.now();
     for (const { listener, hears } of this.#mixed) {
       const heard = [...spoken].filter(([from]) => !(from instanceof BridgeSource) || hears(from));
@@ -204,6 +228,7 @@ export class AudioBridge implements Disposable {
 
 interface SourceOptions {
   readonly targets: readonly string[] | undefined;
+  readonly owner: string | undefined;
   readonly limitMs: number;
   readonly direct: () => PstnLeg | undefined;
   readonly legs: () => PstnLeg[];
@@ -212,6 +237,7 @@ interface SourceOptions {
 
 class BridgeSource implements AudioSource {
   readonly targets: readonly string[] | undefined;
+  readonly rawId: string | undefined;
   readonly #options: SourceOptions;
   readonly #queue = new SampleQueue();
   #resampler: Resampler | undefined;
@@ -220,6 +246,7 @@ class BridgeSource implements AudioSource {
 
   constructor(options: SourceOptions) {
     this.targets = options.targets;
+    this.rawId = options.owner;
     this.#options = options;
   }
 
@@ -282,7 +309,7 @@ function reaches(source: BridgeSource, port: Port): boolean {
 }
 
 /** Saturating sum, one frame long. */
-function sum(frames: readonly Int16Array[]): Int16Array {
+export function sum(frames: readonly Int16Array[]): Int16Array {
   const [only] = frames;
   if (frames.length === 1 && only?.length === FRAME_SAMPLES) return only;
   const total = new Int16Array(FRAME_SAMPLES);

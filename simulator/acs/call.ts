@@ -6,6 +6,7 @@ import { MediaActions } from "./media-actions.ts";
 import type { MediaStreamingOptions, TranscriptionOptions } from "./media-options.ts";
 import type { MediaStreaming } from "./media-streaming.ts";
 import type { Policy } from "./policy.ts";
+import type { Transcription } from "./transcription.ts";
 
 /** Which state may follow which; `callConnectionState` on the wire. */
 const NEXT = {
@@ -70,6 +71,7 @@ export class Call {
   readonly subscriptions = { media: "inactive", transcription: "inactive" };
   /** The media socket's control, where the application asked for streaming. */
   streaming: MediaStreaming | undefined;
+  transcription: Transcription | undefined;
   readonly actions: MediaActions;
   /** How to stop what plays to participants on hold, by raw id. */
   readonly holdMusic = new Map<string, () => void>();

@@ -138,7 +138,7 @@ export class MediaStream {
     };
     socket.send(JSON.stringify({ kind: "AudioMetadata", audioMetadata }));
     this.#record("AudioMetadata", audioMetadata);
-    if (isBidirectional) this.#source = bridge.open();
+    if (isBidirectional) this.#source = bridge.open(undefined, this.#call.options.bot.rawId);
     const heard = (frame: BridgeFrame) => this.#sendFrame(socket, frame);
     this.#stops.push(
       isUnmixed

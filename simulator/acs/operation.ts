@@ -8,6 +8,7 @@ export interface OperationRequest {
   readonly body: Fields;
   readonly query: URLSearchParams;
   readonly apiVersion: string;
+  readonly range: string | undefined;
   /** `http://127.0.0.1:PORT` as the client addressed it; for nextLink. */
   readonly origin: string;
 }
@@ -15,6 +16,8 @@ export interface OperationRequest {
 export interface Reply {
   readonly status: number;
   readonly body?: unknown;
+  /** Instead of `body`, as it is. */
+  readonly bytes?: Buffer;
   readonly headers?: Readonly<Record<string, string>>;
   /** The call it is about, for the trace and the correlation header. */
   readonly call?: Call | undefined;
@@ -30,6 +33,8 @@ export interface Operation {
   readonly isRepeatable?: boolean;
   /** Says `Repeatability-Result: accepted`. */
   readonly saysAccepted?: boolean;
+  /** Takes any api-version, or none. */
+  readonly isUnversioned?: boolean;
   handle(request: OperationRequest): Reply | Promise<Reply>;
 }
 

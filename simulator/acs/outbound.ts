@@ -1,4 +1,9 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { buffer } from "node:stream/consumers";
 import { rootCertificates } from "node:tls";
@@ -93,28 +98,49 @@ export class Outbound implements Disposable {
     this.#https.destroy();
   }
 
-  #send(url: string, options: PostOptions, signal: AbortSignal): Promise<IncomingMessage> {
+  /** An idle connection may close just as it is used again; then the request goes out anew. */
+  async #send(url: string, options: PostOptions, signal: AbortSignal): Promise<IncomingMessage> {
     const target = this.resolve(url);
-    const isSecure = target.protocol === "https:";
+    const pool = target.protocol === "https:" ? this.#https : this.#http;
+    const first = this.#request(target, options, { agent: pool, signal });
+    try {
+      return await first.response;
+    } catch (error) {
+      if (signal.aborted || !first.request.reusedSocket || !isReset(error)) throw error;
+      return this.#request(target, options, { agent: false, signal }).response;
+    }
+  }
+
+  #request(
+    target: URL,
+    options: PostOptions,
+    { agent, signal }: { agent: HttpAgent | HttpsAgent | false; signal: AbortSignal },
+  ): { request: ClientRequest; response: Promise<IncomingMessage> } {
     const body = Buffer.from(options.body ?? "");
     const headers = { ...options.headers, "Content-Length": String(body.length) };
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const isSecure = target.protocol === "https:";
     const request = (isSecure ? httpsRequest : httpRequest)(target, {
       method: options.method ?? "POST",
-      agent: isSecure ? this.#https : this.#http,
+      agent,
       headers,
       signal,
+      ...(isSecure ? this.#trust() : {}),
     });
     request.on("response", resolve);
     request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
     request.end(body);
-    return promise;
+    return { request, response: promise };
   }
 
   #trust() {
     const { ca } = this.#options;
     return ca === undefined ? {} : { ca: [...rootCertificates, ...ca] };
   }
+}
+
+function isReset(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ECONNRESET";
 }
 
 async function* limited(response: IncomingMessage, limitBytes: number): AsyncGenerator<Buffer> {

@@ -35,6 +35,10 @@ export interface Policy {
   readonly socketBacklogBytes: number;
   /** Reconnections after a media socket broke, each a second later. */
   readonly mediaReconnects: number;
+  /** From the answer to a start of recording until it is active. */
+  readonly recordingStartMs: number;
+  /** Longest recording kept; the rest is cut. */
+  readonly recordingLimitMs: number;
   /** How long an application may take to answer a callback. */
   readonly callbackTimeoutMs: number;
   /** Further attempts after a callback failed, a second apart. */
@@ -62,6 +66,8 @@ export const DEFAULT_POLICY: Policy = {
   playoutLimitMs: 600_000,
   socketBacklogBytes: 1_000_000,
   mediaReconnects: 1,
+  recordingStartMs: 0,
+  recordingLimitMs: 3_600_000,
   callbackTimeoutMs: 10_000,
   callbackRetries: 0,
   participantPageSize: 100,

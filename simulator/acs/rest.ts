@@ -53,12 +53,15 @@ export class Rest {
     const url = new URL(request.target, "http://service");
     const apiVersion = url.searchParams.get("api-version") ?? "";
     const { operation, ids } = this.#route(request, url.pathname);
-    if (!policy.apiVersions.includes(apiVersion)) throw noResource(request);
+    const isKnownVersion = policy.apiVersions.includes(apiVersion);
+    if (!isKnownVersion && operation.isUnversioned !== true) throw noResource(request);
     const injected = this.#injectedError(operation.name);
     if (injected !== undefined) throw injected;
     const origin = `${request.secure ? "https" : "http"}://${request.headers.host ?? ""}`;
     const read = (): OperationRequest => {
-      return { ids, body: readBody(request.body), query: url.searchParams, apiVersion, origin };
+      const { range } = request.headers;
+      const body = readBody(request.body);
+      return { ids, body, query: url.searchParams, apiVersion, origin, range };
     };
     return this.#once(operation, request, async () => operation.handle(read()));
   }
@@ -107,7 +110,10 @@ export class Rest {
     if (error instanceof ServiceError) {
       if (error.code === NO_RESOURCE) this.#report("ACS_UNHANDLED_REQUEST", request);
       const retry = error.status === 429 ? { headers: { "Retry-After": "1" } } : {};
-      return { status: error.status, body: error.body, ...retry };
+      const { status, message } = error;
+      // The storage behind recordings words its errors in its own way; the SDK reads both.
+      const body = request.target.startsWith("/v1/objects/") ? { status, message } : error.body;
+      return { status, body, ...retry };
     }
     this.#report(`ACS_INTERNAL: ${String(error)}`, request);
     return { status: 500, body: new ServiceError(500, "9999", "Internal server error").body };

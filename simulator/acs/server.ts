@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../clock.ts";
@@ -8,6 +8,7 @@ import { Background } from "./background.ts";
 import type { Call } from "./call.ts";
 import { callOperations } from "./call-operations.ts";
 import { Callbacks } from "./callbacks.ts";
+import { proxyOwnNames } from "./connect-proxy.ts";
 import type { Core, ResourceIdentity } from "./core.ts";
 import {
   type DeadLetter,
@@ -16,10 +17,10 @@ import {
   type SubscribeOptions,
   type Subscription,
 } from "./event-grid.ts";
+import { requestListener } from "./http-exchange.ts";
 import { freshIds, type IdSource } from "./ids.ts";
-import { createIssuer, DISCOVERY_PATH, type Issuer, KEYS_PATH } from "./issuer.ts";
+import { createIssuer, type Issuer } from "./issuer.ts";
 import { UrlJudge } from "./media-options.ts";
-import type { Reply } from "./operation.ts";
 import { Outbound } from "./outbound.ts";
 import { outgoingOperations } from "./outgoing-operations.ts";
 import { joiningOperations } from "./participant-changes.ts";
@@ -29,6 +30,7 @@ import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 import { PromptCache } from "./prompt.ts";
 import type { PstnGateway } from "./pstn.ts";
 import { recognizeOperations } from "./recognize-operations.ts";
+import { recordingOperations } from "./recording-operations.ts";
 import { Rest } from "./rest.ts";
 import type { SpeechServices } from "./speech.ts";
 import { streamingOperations } from "./streaming-operations.ts";
@@ -60,9 +62,9 @@ export interface AcsOptions {
   readonly faults?: FaultPlan;
   readonly ids?: IdSource;
   /** Text to audio, for play and prompts; without it they fail with 500/8565. */
-  readonly synthesise?: SpeechServices["synthesise"];
+  readonly synthesise?: SpeechServices["synthesise"] | undefined;
   /** Audio to text, for speech recognition and transcription. */
-  readonly recognise?: SpeechServices["recognise"];
+  readonly recognise?: SpeechServices["recognise"] | undefined;
 }
 
 /** Azure Communication Services, as far as Call Automation and Event Grid go. */
@@ -83,9 +85,6 @@ export interface Acs extends AsyncDisposable {
   readonly calls: readonly Call[];
   readonly deadLetters: readonly DeadLetter[];
 }
-
-/** Largest request body read. */
-const BODY_LIMIT_BYTES = 1024 * 1024;
 
 export async function startAcs(options: AcsOptions): Promise<Acs> {
   await using started = new AsyncDisposableStack();
@@ -111,25 +110,21 @@ export async function startAcs(options: AcsOptions): Promise<Acs> {
     ...playOperations(board),
     ...recognizeOperations(board),
     ...toneOperations(board),
+    ...recordingOperations(board),
   ]);
   const { host = "127.0.0.1", port = 0, securePort = 0, tls } = options;
-  const plain = createServer(listener(core, rest, false));
-  addresses.url = `http://${await listen(plain, host, port)}`;
+  const plain = createServer(requestListener(core, rest, false));
+  const address = await listen(plain, { host, port });
+  addresses.url = `http://${host}:${address.port}`;
   started.defer(() => close(plain));
-  let secureUrl: string | undefined;
-  if (tls !== undefined) {
-    const secure = createSecureServer(tls, listener(core, rest, true));
-    secureUrl = `https://${await listen(secure, host, securePort)}`;
-    started.defer(() => close(secure));
-  }
+  const secure = tls && createSecureServer(tls, requestListener(core, rest, true));
+  const secureAddress = secure && (await listen(secure, { host, port: securePort }));
+  if (secure !== undefined) started.defer(() => close(secure));
+  started.use(proxyOwnNames(plain, secureAddress));
+  const secureUrl = secureAddress && `https://${host}:${secureAddress.port}`;
   const owned = started.move();
-  return describeAcs({
-    core,
-    board,
-    url: addresses.url,
-    secureUrl,
-    dispose: () => owned.disposeAsync(),
-  });
+  const dispose = () => owned.disposeAsync();
+  return describeAcs({ core, board, url: addresses.url, secureUrl, dispose });
 }
 
 async function createCore(
@@ -199,115 +194,13 @@ function describeAcs(parts: {
   };
 }
 
-function listener(core: Core, rest: Rest, secure: boolean) {
-  return (request: IncomingMessage, response: ServerResponse) => {
-    core.background.run("request", () => exchange({ core, rest, secure }, request, response));
-  };
-}
-
-async function exchange(
-  { core, rest, secure }: { core: Core; rest: Rest; secure: boolean },
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const startMs = core.clock.now();
-  const { method = "GET", url: target = "/", headers } = request;
-  const body = await readAll(request);
-  if (body === undefined) {
-    response.writeHead(413, { Connection: "close" }).end();
-    return;
-  }
-  const open = openReply(core, {
-    target,
-    method,
-    origin: `http${secure ? "s" : ""}://${headers.host}`,
-  });
-  const reply = open ?? (await rest.answer({ method, target, headers, body, secure }));
-  send(response, reply);
-  const isOpen = open !== undefined;
-  const durationMs = core.clock.now() - startMs;
-  core.trace.record(
-    {
-      type: "http",
-      direction: "in",
-      service: isOpen ? "admin" : "call-automation",
-      method,
-      target,
-      status: reply.status,
-      ...(body.length === 0 ? {} : { request: readable(body) }),
-      ...(reply.body === undefined ? {} : { response: reply.body }),
-      durationMs,
-    },
-    reply.call?.id,
-  );
-}
-
-/** What is served without authentication: the token issuer's documents, the manual validation. */
-function openReply(
-  { issuer, eventGrid }: Core,
-  { target, method, origin }: { target: string; method: string; origin: string },
-): Reply | undefined {
-  if (method !== "GET") return undefined;
-  const url = new URL(target, "http://service");
-  switch (url.pathname) {
-    case DISCOVERY_PATH:
-      return { status: 200, body: issuer.configuration(origin) };
-    case KEYS_PATH:
-      return { status: 200, body: issuer.keys() };
-    case "/eventgrid/validate":
-      return eventGrid.confirm(url.searchParams.get("id") ?? "")
-        ? { status: 200, body: "Webhook successfully validated as a subscription endpoint." }
-        : { status: 404, body: "The validation code is unknown or has expired." };
-    default:
-      return undefined;
-  }
-}
-
-function send(response: ServerResponse, reply: Reply): void {
-  if (reply.body === undefined) {
-    response.writeHead(reply.status, { ...reply.headers, "Content-Length": "0" }).end();
-    return;
-  }
-  const text = JSON.stringify(reply.body);
-  const headers = {
-    "Content-Type": "application/json; charset=utf-8",
-    "Content-Length": String(Buffer.byteLength(text)),
-  };
-  response.writeHead(reply.status, { ...headers, ...reply.headers }).end(text);
-}
-
-/** The whole body; undefined when it is too large or the client went away. */
-async function readAll(request: IncomingMessage): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let lengthBytes = 0;
-  try {
-    for await (const chunk of request) {
-      const piece: Buffer = chunk;
-      lengthBytes += piece.length;
-      if (lengthBytes > BODY_LIMIT_BYTES) return undefined;
-      chunks.push(piece);
-    }
-    return Buffer.concat(chunks);
-  } catch {
-    return undefined; // The connection broke; nobody is there to be answered.
-  }
-}
-
-function readable(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return body.toString();
-  }
-}
-
-async function listen(server: Server, host: string, port: number): Promise<string> {
+async function listen(server: Server, { host, port }: { host: string; port: number }) {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   server.listen(port, host, resolve);
   await promise;
   const { port: bound } = server.address() as AddressInfo;
-  return `${host}:${bound}`;
+  return { host, port: bound };
 }
 
 async function close(server: Server): Promise<void> {

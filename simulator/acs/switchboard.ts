@@ -9,6 +9,7 @@ import { MediaStreaming } from "./media-streaming.ts";
 import type { LegEnd, PstnLeg } from "./pstn.ts";
 import { ENDED_BY_APPLICATION, ENDED_BY_OTHER, resultOfEnd, resultOfRefusal } from "./result.ts";
 import { refusal } from "./service-error.ts";
+import { Transcription } from "./transcription.ts";
 
 /** A call that rings and that an application may answer, reject or redirect. */
 export interface RingingCall {
@@ -158,6 +159,9 @@ export class Switchboard implements AsyncDisposable {
     if (options.media !== undefined) {
       call.streaming = new MediaStreaming(call, options.media, this.core);
     }
+    if (options.transcription !== undefined) {
+      call.transcription = new Transcription(call, options.transcription, this.core);
+    }
     this.#calls.set(call.id, call);
     conversation.connections.add(call);
     conversation.join(bot);
@@ -189,6 +193,8 @@ export class Switchboard implements AsyncDisposable {
     const connected = () => call.emit("CallConnected", { operationContext });
     const steps = [connected, () => call.conversation.announce()];
     for (const step of this.core.ids.random() < 0.5 ? steps : steps.toReversed()) step();
+    if (call.options.transcription?.startsAtOnce !== true) return;
+    call.transcription?.start({ operationContext, url: undefined });
   }
 
   /** Ends a call that never came up. */

@@ -1,4 +1,4 @@
-import { systemClock } from "../../clock.ts";
+import { type Clock, systemClock } from "../../clock.ts";
 import { type FaultPlan, faultPlan } from "../../faults.ts";
 import { openTrace, type Trace } from "../../trace.ts";
 import { seededIds } from "../ids.ts";
@@ -18,6 +18,7 @@ export interface TestLab extends AsyncDisposable {
   readonly acs: Acs;
   readonly application: Application;
   readonly gateway: MemoryGateway;
+  readonly clock: Clock;
   readonly trace: Trace;
   readonly faults: FaultPlan;
   /** A call comes in; resolves with its leg and its incomingCallContext. */
@@ -50,6 +51,7 @@ export async function startTestLab(options: Partial<AcsOptions> = {}): Promise<T
     acs,
     application,
     gateway,
+    clock,
     trace,
     faults,
     async ring(call = {}) {

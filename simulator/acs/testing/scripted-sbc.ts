@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { Direction } from "../../media/sdp.ts";
 import { type MediaSession, openMediaSession } from "../../media/session.ts";
 import { Dialog, dialogIdOf } from "../../sip/dialog.ts";
 import { type HeaderInput, SipRequest, type SipResponse } from "../../sip/message.ts";
@@ -233,10 +234,10 @@ export class ScriptedSbc implements AsyncDisposable {
 export class SbcCall {
   readonly dialog: Dialog;
   readonly media: MediaSession;
-  readonly #peer: ScriptedSbc;
+  readonly #sbc: ScriptedSbc;
 
-  constructor(peer: ScriptedSbc, dialog: Dialog, media: MediaSession) {
-    this.#peer = peer;
+  constructor(sbc: ScriptedSbc, dialog: Dialog, media: MediaSession) {
+    this.#sbc = sbc;
     this.dialog = dialog;
     this.media = media;
   }
@@ -252,8 +253,26 @@ export class SbcCall {
     body: string | Buffer = "",
   ): Promise<SipResponse> {
     const { request, nextHop } = this.dialog.request(method, { headers, body });
-    if (method !== "BYE") request.set("Contact", this.#peer.contact);
-    return await this.#peer.stack.request(request, { nextHop }).final;
+    if (method !== "BYE") request.set("Contact", this.#sbc.contact);
+    return await this.#sbc.stack.request(request, { nextHop }).final;
+  }
+
+  /** re-INVITE and its ACK; `undefined`: without an offer, the answer rides in the ACK. */
+  async reinvite(direction: Direction | undefined, headers: Overrides = {}): Promise<SipResponse> {
+    const offer = direction === undefined ? "" : this.media.offer({ direction });
+    const { request, nextHop } = this.dialog.request("INVITE", { body: offer });
+    request.set("Contact", this.#sbc.contact);
+    if (offer !== "") request.set("Content-Type", "application/sdp");
+    override(request, headers);
+    const transaction = this.#sbc.stack.request(request, { nextHop });
+    const response = await transaction.final;
+    if (response.status >= 300) return response;
+    const description = response.body.toString();
+    const body = direction === undefined ? this.media.answer(description) : "";
+    if (direction !== undefined) this.media.accept(description);
+    const ack = this.dialog.ack(request.cseq.number, { body });
+    await transaction.acknowledge(response, ack.request, { nextHop: ack.nextHop });
+    return response;
   }
 
   bye(headers: HeaderInput = {}): Promise<SipResponse> {
