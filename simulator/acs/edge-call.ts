@@ -1,12 +1,11 @@
-import { MediaRefused } from "../media/sdp.ts";
 import type { MediaSession } from "../media/session.ts";
 import type { Dialog, DialogRequestParts } from "../sip/dialog.ts";
-import { formatNameAddr } from "../sip/fields.ts";
 import type { SipRequest, SipResponse } from "../sip/message.ts";
 import type { ClientTransaction, ServerTransaction } from "../sip/transaction.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
-import { carriesIdentity, type DialogIdentity } from "./edge-identity.ts";
+import { bracketed, carriesIdentity, type DialogIdentity } from "./edge-identity.ts";
 import { causeOf, formatReason, q850Of } from "./edge-refusal.ts";
+import { Renegotiation } from "./edge-renegotiation.ts";
 import type { EdgeServices } from "./edge-services.ts";
 import type { LegEnd } from "./pstn.ts";
 import type { Trunk } from "./resource.ts";
@@ -55,6 +54,7 @@ export class EdgeCall {
   readonly abilities: PeerAbilities;
   /** Resolves when a BYE came or went, or the call was dropped. */
   readonly ended: Promise<LegEnd>;
+  readonly renegotiation: Renegotiation;
   readonly #end: (end: LegEnd) => void;
   readonly #notified = new Set<(request: SipRequest) => void>();
   #over = false;
@@ -70,6 +70,7 @@ export class EdgeCall {
     const { promise, resolve } = Promise.withResolvers<LegEnd>();
     this.ended = promise;
     this.#end = resolve;
+    this.renegotiation = new Renegotiation(this);
     this.edge.register(this.dialog, this);
     this.#trace("early", "confirmed");
   }
@@ -127,7 +128,7 @@ export class EdgeCall {
         this.#byeReceived(transaction);
         return;
       case "INVITE":
-        this.#reinvited(transaction);
+        this.renegotiation.receive(transaction);
         return;
       case "NOTIFY":
         this.#notifyReceived(transaction);
@@ -161,41 +162,10 @@ export class EdgeCall {
     for (const listener of this.#notified) listener(transaction.request);
   }
 
-  /** Hold, resume, new address: RFC 3264 §8. Without SDP Microsoft offers `a=inactive`. */
-  #reinvited(transaction: ServerTransaction): void {
-    transaction.respond(100);
-    const { request } = transaction;
-    const headers = { Contact: bracketed(this.identity.contactUri) };
-    try {
-      const hasOffer = request.body.length > 0;
-      const body = hasOffer
-        ? this.media.answer(request.body.toString())
-        : this.media.offer({ direction: "inactive" });
-      if (!hasOffer) transaction.onAck((ack) => this.#answered(ack));
-      transaction.respond(200, {
-        headers: { ...headers, "Content-Type": "application/sdp" },
-        body,
-      });
-    } catch (error) {
-      if (!(error instanceof MediaRefused)) throw error;
-      const Reason = formatReason(this.identity.xI, error.code, causeOf(488));
-      transaction.respond(488, { headers: { Reason } });
-      this.edge.options.findings.add("MEDIA_REFUSED", error.message, this.identity.xI);
-    }
-  }
-
-  #answered(ack: SipRequest): void {
-    try {
-      this.media.accept(ack.body.toString());
-    } catch (error) {
-      const message = `the ACK's answer cannot be used: ${String(error)}`;
-      this.edge.options.findings.add("MEDIA_REFUSED", message, this.identity.xI);
-    }
-  }
-
   #finish(end: LegEnd): boolean {
     if (this.#over) return false;
     this.#over = true;
+    this.renegotiation[Symbol.dispose]();
     this.edge.release(this.dialog);
     this.#trace("confirmed", "terminated", { by: end.by });
     this.#end(end);
@@ -208,9 +178,4 @@ export class EdgeCall {
     const all = { trunk: this.trunk.fqdn, ...detail };
     trace.record({ type: "state", subject: "dialog", id, from, to, detail: all }, this.identity.xI);
   }
-}
-
-/** The URI in angle brackets, as a Contact with URI parameters needs it. */
-export function bracketed(uri: string): string {
-  return formatNameAddr({ displayName: undefined, uri, parameters: new Map() });
 }

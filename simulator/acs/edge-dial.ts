@@ -3,10 +3,11 @@ import type { MediaSession } from "../media/session.ts";
 import { Dialog } from "../sip/dialog.ts";
 import { SipRequest, type SipResponse } from "../sip/message.ts";
 import type { ClientTransaction } from "../sip/transaction.ts";
-import { abilitiesOf, bracketed, EdgeCall } from "./edge-call.ts";
+import { abilitiesOf, EdgeCall } from "./edge-call.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
-import { createIdentity, type DialogIdentity, hexId } from "./edge-identity.ts";
+import { bracketed, createIdentity, type DialogIdentity, hexId } from "./edge-identity.ts";
 import { recordRoute } from "./edge-invite.ts";
+import type { EdgePolicy } from "./edge-policy.ts";
 import {
   causeOf,
   formatReason,
@@ -16,6 +17,7 @@ import {
   refusedBySbc,
 } from "./edge-refusal.ts";
 import type { EdgeServices } from "./edge-services.ts";
+import { agreedAsCaller, offerHeaders } from "./edge-session-timer.ts";
 import { PstnRefusal } from "./pstn.ts";
 import type { Trunk } from "./resource.ts";
 
@@ -121,12 +123,16 @@ class OutgoingInvite {
   readonly #media: MediaSession;
   readonly #identity: DialogIdentity;
   readonly #what: string;
+  readonly #callId: string;
+  #session: Pick<EdgePolicy, "sessionExpiresS" | "minSessionExpiresS">;
 
   constructor(edge: EdgeServices, order: TrunkOrder, { datacenter, media }: OutgoingParts) {
     this.#edge = edge;
     this.#order = order;
     this.#datacenter = datacenter;
     this.#media = media;
+    this.#callId = hexId(edge.options.ids);
+    this.#session = edge.policy;
     this.#what = `INVITE for ${order.to} to ${order.trunk.fqdn}`;
     this.#identity = createIdentity({
       ids: edge.options.ids,
@@ -137,16 +143,29 @@ class OutgoingInvite {
   }
 
   async run(): Promise<EdgeCall> {
-    const transaction = this.#send();
-    const response = await this.#final(transaction);
+    let transaction = this.#send(1);
+    let response = await this.#final(transaction);
+    if (response.status === 422 && this.#lengthen(response)) {
+      transaction = this.#send(2);
+      response = await this.#final(transaction);
+    }
     if (response.status >= 300) throw refusedBySbc(response, this.#what);
     return await this.#confirm(transaction, response);
   }
 
-  #send(): ClientTransaction {
+  /** The border controller wants a longer session: once more with its Min-SE (RFC 4028 §7.3). */
+  #lengthen(response: SipResponse): boolean {
+    const leastS = Number.parseInt(response.get("Min-SE") ?? "", 10);
+    if (!(leastS > this.#session.sessionExpiresS)) return false;
+    this.#session = { sessionExpiresS: leastS, minSessionExpiresS: leastS };
+    return true;
+  }
+
+  #send(sequence: number): ClientTransaction {
     try {
       const target = this.#edge.endpoint(this.#order.trunk);
-      return this.#edge.stack(this.#datacenter).request(this.#request(), { target });
+      const request = this.#request(sequence);
+      return this.#edge.stack(this.#datacenter).request(request, { target });
     } catch (error) {
       throw refusedByNetwork(error, this.#what);
     }
@@ -222,6 +241,7 @@ class OutgoingInvite {
     });
     try {
       this.#media.accept(response.body.toString());
+      call.renegotiation.agree(agreedAsCaller(response));
       return call;
     } catch (error) {
       if (!(error instanceof MediaRefused)) throw error;
@@ -232,9 +252,9 @@ class OutgoingInvite {
     }
   }
 
-  #request(): SipRequest {
+  #request(sequence: number): SipRequest {
     const { to, trunk, replaces, sipHeaders = {} } = this.#order;
-    const { policy, options } = this.#edge;
+    const { policy } = this.#edge;
     const host = `${trunk.fqdn}:${trunk.sipSignalingPort}`;
     const request = new SipRequest({
       method: "INVITE",
@@ -242,28 +262,20 @@ class OutgoingInvite {
       headers: {
         From: `${this.#callerId()};tag=${this.#identity.tag}`,
         To: `<sip:${to}@${host};user=phone>`,
-        CSeq: "1 INVITE",
-        "Call-ID": hexId(options.ids),
+        CSeq: `${sequence} INVITE`,
+        "Call-ID": this.#callId,
         "Max-Forwards": "70",
         "Record-Route": policy.recordRoute ? recordRoute(this.#datacenter) : undefined,
         Contact: bracketed(this.#identity.contactUri),
         "Content-Type": "application/sdp",
         Replaces: replaces?.value,
-        Supported: "timer",
-        ...this.#sessionTimer(),
+        ...offerHeaders(this.#session),
         ...this.#assertedIdentity(),
       },
       body: this.#media.offer(),
     });
     request.addAll(sipHeaders);
     return request;
-  }
-
-  #sessionTimer(): Record<string, string> {
-    const { sessionExpiresS, minSessionExpiresS } = this.#edge.policy;
-    if (sessionExpiresS === 0) return {};
-    const interval = `${sessionExpiresS};refresher=uac`;
-    return { "Session-Expires": interval, "Min-SE": String(minSessionExpiresS) };
   }
 
   #callerId(): string {

@@ -1,3 +1,4 @@
+import { formatNameAddr } from "../sip/fields.ts";
 import { parseUri } from "../sip/uri.ts";
 import type { IdSource } from "./ids.ts";
 
@@ -53,4 +54,9 @@ export function carriesIdentity(requestUri: string, { xI, xC }: DialogIdentity):
 export function replacementUri(region: string, callId: string): string {
   const url = `https://${apiHost(region)}/v1/ngc/callnotification?dci=${callId}`;
   return Buffer.from(url).toString("base64").replaceAll("=", "%3D");
+}
+
+/** The URI in angle brackets, as a Contact with URI parameters needs it. */
+export function bracketed(uri: string): string {
+  return formatNameAddr({ displayName: undefined, uri, parameters: new Map() });
 }

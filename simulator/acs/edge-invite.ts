@@ -5,11 +5,11 @@ import { Dialog } from "../sip/dialog.ts";
 import type { HeaderInput, SipRequest } from "../sip/message.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
 import { parseUri } from "../sip/uri.ts";
-import { abilitiesOf, bracketed, EdgeCall, type PeerAbilities } from "./edge-call.ts";
+import { abilitiesOf, EdgeCall, type PeerAbilities } from "./edge-call.ts";
 import type { Origin } from "./edge-contact.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import { filterCustomHeaders } from "./edge-headers.ts";
-import { createIdentity, type DialogIdentity } from "./edge-identity.ts";
+import { bracketed, createIdentity, type DialogIdentity } from "./edge-identity.ts";
 import {
   type CodeDetail,
   causeOf,
@@ -20,6 +20,7 @@ import {
   refusedByEdge,
 } from "./edge-refusal.ts";
 import type { EdgeServices } from "./edge-services.ts";
+import { agreedAsCallee, agreementHeaders } from "./edge-session-timer.ts";
 import { PstnRefusal } from "./pstn.ts";
 
 export interface IncomingInviteOptions {
@@ -91,10 +92,15 @@ export class IncomingInvite {
     try {
       if (this.cancelled.aborted) throw this.#cancelledRefusal();
       const body = media.answer(this.request.body.toString());
+      const agreement = agreedAsCallee(this.request, edge.policy);
       const acknowledged = this.#acknowledgement();
       this.#answered = true;
       const response = transaction.respond(200, {
-        headers: { ...this.#headers(), "Content-Type": "application/sdp" },
+        headers: {
+          ...this.#headers(),
+          "Content-Type": "application/sdp",
+          ...agreementHeaders(agreement),
+        },
         toTag: this.identity.tag,
         body,
       });
@@ -103,6 +109,7 @@ export class IncomingInvite {
       const { trunk } = origin;
       const call = new EdgeCall({ edge, dialog, identity, trunk, datacenter, media, abilities });
       await this.#settle(call, acknowledged);
+      call.renegotiation.agree(agreement);
       return call;
     } catch (error) {
       await media[Symbol.asyncDispose]();

@@ -14,6 +14,7 @@ export const MICROSOFT = [
   "sip.pstnhub.microsoft.com",
   "sip2.pstnhub.microsoft.com",
   "sip3.pstnhub.microsoft.com",
+  "*.pstnhub.microsoft.com",
 ];
 
 interface Leaf {
