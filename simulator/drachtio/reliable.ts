@@ -39,7 +39,8 @@ export class ReliableProvisionals {
 
   /** True if `rack` acknowledges the outstanding response; the next one is sent then. */
   acknowledge(rack: string): boolean {
-    const [, rseq, cseq] = /^(\d+)\s+(\d+)\s+INVITE$/i.exec(rack.trim()) ?? [];
+    // Lenient behind the method: sipp scenarios write it twice, and the numbers decide.
+    const [, rseq, cseq] = /^\s*(\d+)\s+(\d+)\s+INVITE\b/i.exec(rack) ?? [];
     const outstanding = this.#outstanding;
     if (outstanding === undefined || Number(rseq) !== outstanding.rseq) return false;
     if (Number(cseq) !== this.#options.inviteCseq) return false;
