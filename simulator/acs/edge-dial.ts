@@ -58,12 +58,29 @@ export async function dialRoutes(edge: EdgeServices, order: DialOrder): Promise<
   let last = refusedByEdge(REFUSALS.noRoute, `${what}: no trunk of its voice routes is available`);
   for (const trunk of candidates(edge, order)) {
     try {
-      return await dialTrunk(edge, { ...order, trunk });
+      return await dialFromAnywhere(edge, { ...order, trunk });
     } catch (error) {
       if (!(error instanceof PstnRefusal) || !isFailover(error)) throw error;
       last = error;
     }
     if (order.signal?.aborted) break;
+  }
+  throw last;
+}
+
+/** A trunk that cannot be reached is tried from the other datacenters before the next trunk is. */
+async function dialFromAnywhere(edge: EdgeServices, order: TrunkOrder): Promise<EdgeCall> {
+  let last = refusedByEdge(REFUSALS.noRoute, `call to ${order.to}: no datacenter is up`);
+  const first = order.datacenter ?? firstServing(edge);
+  const others = edge.options.datacenters.filter((other) => other !== first && other.stack);
+  for (const datacenter of [first, ...others]) {
+    try {
+      return await dialTrunk(edge, { ...order, datacenter });
+    } catch (error) {
+      const isUnreached = error instanceof PstnRefusal && isUnreachable(error);
+      if (!isUnreached || order.signal?.aborted) throw error;
+      last = error;
+    }
   }
   throw last;
 }
@@ -108,6 +125,11 @@ function firstServing({ options }: EdgeServices): Datacenter {
 
 function isFailover({ code, subCode }: PstnRefusal): boolean {
   return FAILOVER_STATUSES.has(code) && subCode !== REFUSALS.notAcknowledged.subCode;
+}
+
+/** No connection: neither the border controller nor its silence said anything. */
+function isUnreachable({ code, sip }: PstnRefusal): boolean {
+  return code === 504 && sip === undefined;
 }
 
 interface OutgoingParts {

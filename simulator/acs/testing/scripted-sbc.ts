@@ -48,8 +48,8 @@ export class ScriptedSbc implements AsyncDisposable {
   readonly #arrived = new Map<string, ServerTransaction[]>();
   readonly #counts = new Map<string, number>();
   readonly #sessions: MediaSession[] = [];
-  /** Answers OPTIONS; a test may change it. */
-  optionsStatus = 200;
+  /** Answers OPTIONS; a test may change it. Undefined: no answer. */
+  optionsStatus: number | undefined = 200;
   /** Dialogs whose BYE the peer answers by itself; others are left to the test. */
   answersBye = true;
   #serial = 0;
@@ -222,7 +222,8 @@ export class ScriptedSbc implements AsyncDisposable {
   #receive(transaction: ServerTransaction): void {
     const { method } = transaction.request;
     this.#counts.set(method, this.count(method) + 1);
-    if (method === "OPTIONS") transaction.respond(this.optionsStatus);
+    const { optionsStatus } = this;
+    if (method === "OPTIONS" && optionsStatus !== undefined) transaction.respond(optionsStatus);
     if (method === "BYE" && this.answersBye) transaction.respond(200);
     const waiting = this.#waiting.get(method)?.shift();
     if (waiting !== undefined) waiting(transaction);
