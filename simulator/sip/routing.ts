@@ -94,7 +94,8 @@ export function stampVia(request: SipRequest, source: Address, rport: "asked" | 
 /** Where a response goes when its connection cannot be used (RFC 3261 §18.2.2, RFC 3581 §4). */
 export function responseEndpoint(via: Via, transport: TransportName): Endpoint {
   const { parameters, host, port } = via;
-  const received = parameters.get("received") ?? undefined;
+  // Some senders put the brackets of an IPv6 reference here too (RFC 5118 §4.5).
+  const received = parameters.get("received")?.replace(/^\[(.*)\]$/, "$1");
   const maddr = parameters.get("maddr") ?? undefined;
   const rport = Number(parameters.get("rport") ?? 0);
   const sentByPort = port ?? defaultPort(transport);
@@ -129,7 +130,8 @@ export function serverKey(request: SipRequest, method = request.method): string 
   }
   // RFC 2543 peers: everything that stays the same over retransmissions.
   const { callId, fromTag, uri } = request;
-  return `2543|${callId}|${fromTag}|${request.cseq.number}|${uri}|${top}|${named}`;
+  const number = /^\d+/.exec(request.get("CSeq") ?? "")?.[0];
+  return `2543|${callId}|${fromTag}|${number}|${uri}|${top}|${named}`;
 }
 
 const COOKIE = "z9hg4bk";

@@ -43,15 +43,14 @@ export class ServerSide {
     return this.#transactions.size;
   }
 
-  /** Throws SipError when the request cannot even be refused. */
   receive(request: SipRequest, connection: WireConnection): void {
-    stampVia(request, connection.remote, this.#setup.rport);
+    if (!this.#stamp(request, connection)) return;
     const known = this.#transactions.get(serverKey(request));
     if (request.method === "ACK") this.#receiveAck(request, connection, known);
     else if (known !== undefined) known.receiveRepeated();
-    else if (this.#transactions.size >= this.#setup.limitTransactions)
-      this.#shed(request, connection);
-    else this.#receiveNew(request, connection);
+    else if (this.#transactions.size < this.#setup.limitTransactions) {
+      this.#receiveNew(request, connection);
+    } else this.#shed(request, connection);
   }
 
   abort(): void {
@@ -145,10 +144,25 @@ export class ServerSide {
 
   /** Over the limit nothing is remembered: 503 without a transaction. */
   #shed(request: SipRequest, connection: WireConnection): void {
+    const { wire, ids } = this.#setup;
     const headers = { "Retry-After": "1" };
-    const response = SipResponse.to(request, 503, { headers, toTag: this.#setup.ids() });
-    const { wire } = this.#setup;
+    const response = SipResponse.to(request, 503, { headers, toTag: ids() });
     wire.respond(connection, request.via, wire.serialise(response), () => {});
+  }
+
+  /** A request whose Via cannot be read is refused towards where it came from, if it can be. */
+  #stamp(request: SipRequest, connection: WireConnection): boolean {
+    const { wire, rport, ids } = this.#setup;
+    try {
+      stampVia(request, connection.remote, rport);
+      return true;
+    } catch (error) {
+      wire.fault(error, "a request with a bad Via");
+      if (request.method === "ACK" || !request.has("Via")) return false;
+      const response = SipResponse.to(request, 400, { reason: "Bad Via Header", toTag: ids() });
+      wire.write(connection, wire.serialise(response), () => {});
+      return false;
+    }
   }
 }
 

@@ -132,6 +132,10 @@ test.each([
   ["a CSeq of another method", { CSeq: "1 INVITE" }, "400 Bad CSeq Header"],
   ["a CSeq too large", { CSeq: "4294967296 OPTIONS" }, "400 Bad CSeq Header"],
   ["an unclosed From", { From: '"Alice <sip:a@b>;tag=a' }, "400 Bad From Header"],
+  ["a Via that cannot be read", { Via: "SIP/2.0/UDP 127.0.0.1;;,;,," }, "400 Bad Via Header"],
+  ["a second From", { from: "<sip:eve@127.0.0.1>;tag=e" }, "400 Bad From Header"],
+  ["a Date in another zone", { Date: "Fri, 01 Jan 2010 16:00:00 EST" }, "400 Bad Date Header"],
+  ["headers in its URI", { uri: "sip:bob@127.0.0.1?Route=x" }, "400 Bad Request-URI"],
   ["a Contact that is no address", { Contact: "<>" }, "400 Bad Contact Header"],
   ["Max-Forwards above 255", { "Max-Forwards": "300" }, "400 Bad Max-Forwards Header"],
   ["a Content-Length beyond its body", { "Content-Length": "9" }, "400 Bad Content-Length Header"],
@@ -158,11 +162,12 @@ test("what cannot be answered is dropped and traced; keep-alives are not even th
   peer.send("\r\n\r\n");
   peer.send("\0\0\0\0");
   peer.send("hello");
-  peer.send(wireRequest("OPTIONS", { Via: "nonsense" }));
+  peer.send(wireRequest("ACK", { Via: "nonsense" }));
+  peer.send(wireRequest("OPTIONS", { Via: "" }));
   peer.send("SIP/2.0 200 OK\r\nVia: x\r\nCSeq: none\r\n\r\n");
   peer.send(wireRequest("OPTIONS"));
   expect(startLine(await peer.next())).toBe("SIP/2.0 200 OK");
-  expect(uas.errors()).toEqual(["SIP_SYNTAX", "SIP_SYNTAX", "SIP_SYNTAX"]);
+  expect(uas.errors()).toEqual(["SIP_SYNTAX", "SIP_SYNTAX", "SIP_SYNTAX", "SIP_SYNTAX"]);
 });
 
 test("an application that throws costs one 500, not the stack", async () => {

@@ -18,6 +18,7 @@ const CHECKS: readonly [header: string, check: (request: SipRequest) => void][] 
   ["To", (request) => checkAddress(request.get("To"))],
   ["CSeq", checkCSeq],
   ["Max-Forwards", checkMaxForwards],
+  ["Date", checkDate],
   ["Contact", (request) => checkContacts(request)],
   ["Route", (request) => request.list("Route").forEach(checkAddress)],
   ["Record-Route", (request) => request.list("Record-Route").forEach(checkAddress)],
@@ -30,7 +31,7 @@ export function refusalFor(request: SipRequest): Refusal | undefined {
   if (defect?.status !== undefined) return { status: defect.status };
   const flaw = flawOf(request);
   if (flaw !== undefined) return { status: 400, reason: `Bad ${flaw}` };
-  return checkScheme(request.uri);
+  return checkRequestUri(request.uri);
 }
 
 function flawOf(request: SipRequest): string | undefined {
@@ -81,11 +82,23 @@ function checkMaxForwards(request: SipRequest): void {
   }
 }
 
-function checkScheme(uri: string): Refusal | undefined {
+const DATE =
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d{2}:\d{2}:\d{2} GMT$/;
+
+/** SIP dates are in GMT (RFC 3261 §20.17). */
+function checkDate(request: SipRequest): void {
+  const value = request.get("Date");
+  if (value !== undefined && !DATE.test(value)) {
+    throw new SipError("SIP_SYNTAX", `expected a date in GMT, got "${value}"`);
+  }
+}
+
+function checkRequestUri(uri: string): Refusal | undefined {
   try {
     const parsed = parseUri(uri);
-    if (parsed.kind === "sip" || parsed.scheme === "tel") return undefined;
-    return { status: 416 };
+    if (parsed.kind === "other") return parsed.scheme === "tel" ? undefined : { status: 416 };
+    // "?Route=…" would smuggle headers past whoever routed the request (RFC 3261 table 1).
+    return parsed.headers === undefined ? undefined : { status: 400, reason: "Bad Request-URI" };
   } catch (error) {
     if (error instanceof SipError) return { status: 400, reason: "Bad Request-URI" };
     throw error;
