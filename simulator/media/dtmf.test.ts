@@ -102,6 +102,12 @@ describe("a heard key", () => {
     expect(reader.read(eventPacket(0x0000_0400, "020a00a0", true))).toBe("2");
   });
 
+  test("counts when the source's clock began anew", () => {
+    const reader = new KeyReader();
+    expect(reader.read(eventPacket(900_000, "010a00a0", true))).toBe("1");
+    expect(reader.read(eventPacket(160, "010a00a0", true))).toBe("1");
+  });
+
   test("is none when the event is no key or the payload is cut", () => {
     expect(new KeyReader().read(eventPacket(1, "100a00a0", true))).toBeUndefined();
     expect(new KeyReader().read(eventPacket(1, "050a00", true))).toBeUndefined();

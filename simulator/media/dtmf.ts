@@ -9,6 +9,8 @@ const VOLUME = 10;
 /** RFC 4733 §2.5.1.4: the end is said three times, because it matters and may be lost. */
 const END_PACKETS = 3;
 const LIMIT_DURATION = 0xffff;
+/** A packet of an older press than this (5 s) is no straggler but a source that began anew. */
+const LIMIT_STRAGGLER = 40_000;
 
 /** The payload of a telephone-event packet (RFC 4733 §2.3). */
 export interface TelephoneEvent {
@@ -76,7 +78,7 @@ export class KeyReader {
     if (heard === undefined || key === undefined) return undefined;
     const last = this.#press;
     const since = last === undefined ? 1 : (timestamp - last.timestamp) | 0;
-    if (since < 0) return undefined;
+    if (since < 0 && since > -LIMIT_STRAGGLER) return undefined;
     this.#press = { event: heard.event, timestamp, duration: heard.duration };
     if (since === 0) return undefined;
     return last !== undefined && !marker && isContinued(last, heard, since) ? undefined : key;

@@ -33,7 +33,7 @@ export class Receiver {
   readonly #jitter: JitterBuffer;
   readonly #sequence = new SequenceStatistics();
   readonly #gaps = new GapMeter();
-  readonly #keyReader = new KeyReader();
+  #keyReader = new KeyReader();
   #agreed: Negotiated | undefined;
   #receiving = false;
   #source: number | undefined;
@@ -58,14 +58,16 @@ export class Receiver {
   /** Takes a packet in; says what it carries, `undefined` when it is not to be listened to. */
   receive(packet: RtpPacket, atMs: number): CodecName | "telephone-event" | undefined {
     const kind = this.#agreed?.received.get(packet.payloadType);
-    if (kind === undefined || !this.#receiving) {
+    // A payload type that was not agreed on still takes a number in its source's sequence.
+    if (!this.#receiving || (kind === undefined && packet.ssrc !== this.#source)) {
       this.rejected.unexpected += 1;
       return undefined;
     }
-    const standing = this.#sequence.receive(packet, atMs, kind !== "telephone-event");
-    if (standing === "duplicate") return undefined;
-    if (packet.ssrc !== this.#source) this.#jitter.reset();
-    this.#source = packet.ssrc;
+    const isAudio = kind === "PCMU" || kind === "PCMA";
+    const standing = this.#sequence.receive(packet, atMs, isAudio);
+    if (kind === undefined) this.rejected.unexpected += 1;
+    if (standing === "duplicate" || kind === undefined) return undefined;
+    if (packet.ssrc !== this.#source) this.#startSource(packet.ssrc);
     if (kind === "telephone-event") this.#receiveEvent(packet, atMs);
     else this.#receiveAudio(packet, kind, atMs);
     return kind;
@@ -107,6 +109,12 @@ export class Receiver {
     const fractionLost =
       expectedSince <= 0 ? 0 : Math.min(255, Math.floor((lostSince * 256) / expectedSince));
     return { ssrc: this.#source, fractionLost, lost, highest, jitter };
+  }
+
+  #startSource(ssrc: number): void {
+    this.#source = ssrc;
+    this.#jitter.reset();
+    this.#keyReader = new KeyReader();
   }
 
   #receiveAudio(packet: RtpPacket, kind: CodecName, atMs: number): void {

@@ -94,4 +94,5 @@ test("a loud square wave is clipped, not wrapped", () => {
 test("a rate no telephone has is refused", () => {
   expect(() => new Resampler(0, 8_000)).toThrow("expected 1000 to 192000 Hz, got 0");
   expect(() => new Resampler(8_000, 8_000.5)).toThrow("got 8000.5");
+  expect(() => new Resampler(44_101, 8_000)).toThrow("the ratio is not a simple one");
 });

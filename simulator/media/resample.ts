@@ -12,6 +12,9 @@ const GENERAL: Design = { zeros: 16, beta: 8, rolloff: 0.9 };
 /** 8 <-> 16 kHz: a 95-tap half-band, flat to 3.4 kHz, -63 dB at 4.4 kHz; every second tap is zero. */
 const HALF_BAND: Design = { zeros: 24, beta: 8, rolloff: 1 };
 
+/** Filters kept for one pair of rates; telephone and studio rates need at most 441. */
+const LIMIT_PHASES = 1_000;
+
 /**
  * Streaming sample rate conversion by any rational ratio: one windowed-sinc filter per output
  * phase. Feed chunks of any size; the output's length varies by a sample around the exact ratio,
@@ -31,6 +34,9 @@ export class Resampler {
     checkRate(fromHz);
     checkRate(toHz);
     const divisor = greatestCommonDivisor(fromHz, toHz);
+    if (toHz / divisor > LIMIT_PHASES) {
+      throw new RangeError(`resampling ${fromHz} to ${toHz} Hz: the ratio is not a simple one`);
+    }
     this.fromHz = fromHz;
     this.toHz = toHz;
     this.#step = fromHz / divisor;

@@ -24,6 +24,7 @@ interface KeyPress {
   gapFrames: number;
   begun: boolean;
   readonly done: () => void;
+  readonly released: () => void;
 }
 
 /** How a forwarded source's numbers are carried over into this leg's own. */
@@ -40,7 +41,7 @@ export class Sender {
   packets = 0;
   octets = 0;
   readonly #options: SenderOptions;
-  readonly #keyReader = new KeyReader();
+  #keyReader = new KeyReader();
   readonly #presses: KeyPress[] = [];
   readonly #frame = new Int16Array(FRAME_SAMPLES);
   #agreed: Negotiated | undefined;
@@ -79,10 +80,12 @@ export class Sender {
     this.#anchor = undefined;
   }
 
+  /** Resolves when the last key and its gap are over; rejects when they are released before. */
   press(digits: string, options: { toneMs: number; gapMs: number }): Promise<void> {
     checkDigits(digits);
     if (digits === "") return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const released = () => reject(new Error(`the leg ended before "${digits}" was pressed`));
     const keys = Array.from(digits);
     for (const [index, key] of keys.entries()) {
       this.#presses.push({
@@ -91,14 +94,15 @@ export class Sender {
         gapFrames: Math.ceil(options.gapMs / FRAME_MS),
         begun: false,
         done: index === keys.length - 1 ? resolve : () => {},
+        released,
       });
     }
     return promise;
   }
 
-  /** Forgets key presses that have not begun or are under way; their promises resolve. */
+  /** Forgets key presses that have not begun or are under way. */
   releaseKeys(): void {
-    for (const press of this.#presses.splice(0)) press.done();
+    for (const { released } of this.#presses.splice(0)) released();
   }
 
   tick(atMs: number): void {
@@ -135,6 +139,7 @@ export class Sender {
   #anchorFor(packet: RtpPacket, atMs: number): Anchor {
     if (this.#anchor?.source === packet.ssrc) return this.#anchor;
     const timestamp = this.#advance(atMs);
+    this.#keyReader = new KeyReader();
     this.#anchor = {
       source: packet.ssrc,
       sequence: this.#sequence - packet.sequence,

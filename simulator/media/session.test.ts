@@ -168,9 +168,11 @@ describe("keys", () => {
     connect(caller, callee);
     const abort = new AbortController();
     const pressing = caller.sendDigits("12", { signal: abort.signal });
-    await clock.advance(60);
-    abort.abort(new Error("hung up"));
-    await expect(pressing).rejects.toThrow("hung up");
+    const hangUp = async () => {
+      await clock.advance(60);
+      abort.abort(new Error("hung up"));
+    };
+    await Promise.all([expect(pressing).rejects.toThrow("hung up"), hangUp()]);
     await clock.advance(500);
     expect(callee.digits.join("")).toBe("1");
   });
@@ -271,9 +273,11 @@ describe("on the wire", () => {
     session.answer(sdpTo("m=audio 9 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000"));
     const playing = session.play({ samples: new Int16Array(8_000), rateHz: RATE_HZ });
     const pressing = session.sendDigits("1");
-    await session[Symbol.asyncDispose]();
+    const closing = session[Symbol.asyncDispose]();
+    await expect(pressing).rejects.toThrow('the leg ended before "1" was pressed');
+    await closing;
     expect(await playing).toEqual({ playedMs: 0 });
-    await pressing;
+    await expect(session.sendDigits("1")).rejects.toThrow("the leg has ended");
     expect(clock.pending).toBe(0);
     expect(await session.play({ samples: new Int16Array(8), rateHz: RATE_HZ })).toEqual({
       playedMs: 0,

@@ -210,14 +210,16 @@ class Session implements MediaSession {
     { signal, toneMs = 100, gapMs = 60 }: SendDigitsOptions = {},
   ): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#negotiated?.telephoneEvent === undefined) {
-      throw new MediaRefused("CannotSupportAnyMedia", "the peer takes no telephone-event");
-    }
+    this.#checkKeypad();
     const release = () => this.#sender.releaseKeys();
     signal?.addEventListener("abort", release, { once: true });
-    await this.#sender.press(digits, { toneMs, gapMs });
-    signal?.removeEventListener("abort", release);
-    signal?.throwIfAborted();
+    try {
+      await this.#sender.press(digits, { toneMs, gapMs });
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : error;
+    } finally {
+      signal?.removeEventListener("abort", release);
+    }
   }
 
   onFrame(listener: (frame: Frame) => void): () => void {
@@ -282,6 +284,12 @@ class Session implements MediaSession {
       send: (atMs) => this.#send(atMs),
       playOut: (atMs) => this.#playOut(atMs),
     });
+  }
+
+  #checkKeypad(): void {
+    if (this.#closed !== undefined) throw new Error("the leg has ended");
+    if (this.#negotiated?.telephoneEvent !== undefined) return;
+    throw new MediaRefused("CannotSupportAnyMedia", "the peer takes no telephone-event");
   }
 
   #strikeFaults(): void {
