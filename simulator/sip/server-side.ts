@@ -159,7 +159,9 @@ export class ServerSide {
     } catch (error) {
       wire.fault(error, "a request with a bad Via");
       if (request.method === "ACK" || !request.has("Via")) return false;
-      const response = SipResponse.to(request, 400, { reason: "Bad Via Header", toTag: ids() });
+      const isOurs = request.version === "SIP/2.0";
+      const [status, reason] = isOurs ? ([400, "Bad Via Header"] as const) : ([505] as const);
+      const response = SipResponse.to(request, status, { reason, toTag: ids() });
       wire.write(connection, wire.serialise(response), () => {});
       return false;
     }

@@ -77,7 +77,7 @@ function checkCSeq(request: SipRequest): void {
 
 function checkMaxForwards(request: SipRequest): void {
   const value = request.get("Max-Forwards");
-  if (value !== undefined && !(/^\d{1,3}$/.test(value) && Number(value) <= 255)) {
+  if (value !== undefined && !(/^\d+$/.test(value) && Number(value) <= 255)) {
     throw new SipError("SIP_SYNTAX", `expected Max-Forwards from 0 to 255, got "${value}"`);
   }
 }

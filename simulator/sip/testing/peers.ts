@@ -11,6 +11,7 @@ import type { ServerTransaction } from "../transaction.ts";
 export interface RawPeer extends AsyncDisposable {
   readonly port: number;
   send(text: string): void;
+  sendBytes(bytes: Buffer): void;
   /** The next message (UDP) or chunk (TCP). */
   next(): Promise<string>;
   /** What came so far and was not taken yet. */
@@ -45,15 +46,17 @@ export async function udpPeer(port?: number, host = "127.0.0.1"): Promise<RawPee
     target ??= remote;
     inbox.put(bytes);
   });
+  const send = (message: string | Buffer) => {
+    if (target === undefined) throw new Error("nobody to send to");
+    socket.send(message, target.port, target.address);
+  };
   socket.bind(0, host);
   await once(socket, "listening");
   return {
     port: socket.address().port,
     waiting: inbox.waiting,
-    send(text) {
-      if (target === undefined) throw new Error("nobody to send to");
-      socket.send(text, target.port, target.address);
-    },
+    send,
+    sendBytes: send,
     next: () => inbox.next(),
     async [Symbol.asyncDispose]() {
       socket.close();
@@ -124,6 +127,7 @@ function rawStream(socket: Socket): RawStream {
     waiting: inbox.waiting,
     closed,
     send: (text) => void socket.write(text),
+    sendBytes: (bytes) => void socket.write(bytes),
     next: () => inbox.next(),
     end: () => socket.destroy(),
     async [Symbol.asyncDispose]() {
