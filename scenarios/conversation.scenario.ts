@@ -25,7 +25,7 @@ scenario("a customer asks three things and gets three answers", async ({ phone, 
   await call.says("That is all I needed.");
   await call.hears("Goodbye");
 
-  expect(call).toHaveResponseTime();
+  expect(call).toHaveResponseTime({ p95Ms: 1500 });
   expect(call).toHaveNoGapAbove();
   await call.hangsUp();
 });
