@@ -1,4 +1,4 @@
-import { type Session, SessionState } from "sip.js";
+import { Core, type Session, SessionState } from "sip.js";
 import type { Clock } from "../clock.ts";
 import type { Audio } from "../media/frame.ts";
 import type { MediaSession } from "../media/session.ts";
@@ -102,7 +102,16 @@ export class EstablishedCall implements PhoneCall {
 
   #finish(end: CallEnd): void {
     this.#end.resolve(end);
+    stopRetransmitting(this.#session);
     // Stops the media; recordings and figures stay readable.
     void this.session[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * sip.js 0.21.2 repeats its answer to a re-INVITE from a timer that it loses when a second re-INVITE
+ * comes within 500 ms. That timer looks at this field and, once the call is over, never stops.
+ */
+function stopRetransmitting({ dialog }: Session): void {
+  if (dialog instanceof Core.SessionDialog) dialog.reinviteUserAgentServer = undefined;
 }

@@ -1,47 +1,27 @@
+import { once } from "node:events";
 import type Srf from "drachtio-srf";
 import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../clock.ts";
-import { connectDrachtio } from "../drachtio/application.ts";
-import { startDrachtioDaemon } from "../drachtio/daemon.ts";
-import { openMediaSession } from "../media/session.ts";
-import { openTrace, silentTrace } from "../trace.ts";
+import { silentTrace } from "../trace.ts";
 import { CallRefused } from "./outgoing-call.ts";
 import { startPhone } from "./phone.ts";
+import { openTestServer } from "./test-server.ts";
 
-const clock = systemClock();
-
-/** A SIP server whose application answers each INVITE as the test says. */
+/** A phone and a SIP server whose application answers each INVITE as the test says. */
 async function server(answer: (req: Srf.SrfRequest, res: Srf.SrfResponse, srf: Srf) => unknown) {
-  const resources = new AsyncDisposableStack();
-  onTestFinished(() => resources.disposeAsync());
-  const contacts = [{ transport: "ws", host: "127.0.0.1", port: 0 }] as const;
-  const daemon = resources.use(
-    await startDrachtioDaemon({ clock, trace: silentTrace, contacts: [...contacts] }),
-  );
-  const srf = resources.use(await connectDrachtio(daemon.control));
-  srf.invite((req, res) => void answer(req, res, srf));
-  const trace = openTrace({ clock });
-  const phone = resources.use(
-    await startPhone({
-      clock,
-      trace: trace.as("phone"),
-      server: `ws://127.0.0.1:${daemon.contacts[0]?.port}`,
-      number: "+14255550100",
-      displayName: "Dana Miller",
-    }),
-  );
-  return { srf, phone, trace, resources };
+  const opened = await openTestServer();
+  onTestFinished(() => opened[Symbol.asyncDispose]());
+  opened.srf.invite((req, res) => void answer(req, res, opened.srf));
+  return opened;
 }
-
-const media = (call: string) => openMediaSession({ clock, trace: silentTrace, call });
 
 test("a call is answered, carries key presses and ends with our BYE", async ({ signal }) => {
   const digits = Promise.withResolvers<string>();
   const bye = Promise.withResolvers<string>();
   const headers = Promise.withResolvers<string>();
-  const { phone, resources } = await server(async (req, res, srf) => {
+  const { phone, media } = await server(async (req, res, srf) => {
     headers.resolve(`${req.get("From")} ${req.get("X-Test-Header")} ${req.uri}`);
-    const session = resources.use(await media(req.get("Call-ID")));
+    const session = await media(req.get("Call-ID"));
     session.onDigit((digit) => digits.resolve(digit));
     const dialog = await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
     dialog.on("destroy", (message) => bye.resolve(message.method));
@@ -60,8 +40,8 @@ test("a call is answered, carries key presses and ends with our BYE", async ({ s
 });
 
 test("a BYE from the other side ends the call with its reason", async ({ signal }) => {
-  const { phone, resources } = await server(async (req, res, srf) => {
-    const session = resources.use(await media(req.get("Call-ID")));
+  const { phone, media } = await server(async (req, res, srf) => {
+    const session = await media(req.get("Call-ID"));
     const dialog = await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
     dialog.once("ack", () => {
       dialog.destroy({ headers: { Reason: 'Q.850;cause=16;text="bye"' } }, () => {});
@@ -102,8 +82,8 @@ test("aborting while it rings cancels the call", async ({ signal }) => {
 
 test("what is said arrives, and what the other side plays is recorded", async ({ signal }) => {
   const heard = Promise.withResolvers<void>();
-  const { phone, resources } = await server(async (req, res, srf) => {
-    const session = resources.use(await media(req.get("Call-ID")));
+  const { phone, media } = await server(async (req, res, srf) => {
+    const session = await media(req.get("Call-ID"));
     session.onFrame(({ samples }) => samples.some((sample) => sample > 4_000) && heard.resolve());
     await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
     void session.play(tone(200));
@@ -147,8 +127,78 @@ test("a header with a line break is refused before anything is sent", async () =
   expect(trace.events).toEqual([]);
 });
 
+test("the other side's hold and its end are answered", async ({ signal }) => {
+  const held = Promise.withResolvers<string[]>();
+  const { phone, media } = await server(async (req, res, srf) => {
+    const session = await media(req.get("Call-ID"));
+    const dialog = await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
+    await once(dialog, "ack");
+    const hold = await dialog.modify(session.offer({ direction: "inactive" }));
+    held.resolve([hold, await dialog.modify(session.offer())]);
+  });
+  const call = await phone.call("+18005551234", { signal });
+
+  const [hold, resume] = await held.promise;
+
+  expect(hold).toContain("a=inactive");
+  expect(resume).toContain("a=sendrecv");
+  expect(call.session.negotiated?.direction).toBe("sendrecv");
+});
+
+test("an answer without usable audio ends the call with BYE and refuses it to us", async ({
+  signal,
+}) => {
+  const bye = Promise.withResolvers<string>();
+  const { phone } = await server(async (req, res, srf) => {
+    const localSdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n";
+    const dialog = await srf.createUAS(req, res, { localSdp });
+    dialog.on("destroy", (message) => bye.resolve(message.get("Reason")));
+  });
+
+  await expect(phone.call("+18005551234", { signal })).rejects.toMatchObject({ status: 488 });
+  expect(await bye.promise).toContain("cause=488");
+});
+
+test("disposing the phone cancels what rings and hangs up what is connected", async ({
+  signal,
+}) => {
+  const ended: string[] = [];
+  const { phone, media } = await server(async (req, res, srf) => {
+    req.on("cancel", () => ended.push("CANCEL"));
+    if (req.uri.includes("+1800555000")) return res.send(180);
+    const session = await media(req.get("Call-ID"));
+    const dialog = await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
+    return dialog.on("destroy", () => ended.push("BYE"));
+  });
+  await phone.call("+18005551234", { signal });
+  const ringing = await phone.dial("+18005550000", { signal });
+  await ringing.ringing;
+
+  await phone[Symbol.asyncDispose]();
+  await phone[Symbol.asyncDispose]();
+
+  await expect(ringing.answered).rejects.toThrow("was disposed");
+  await expect.poll(() => ended.toSorted()).toEqual(["BYE", "CANCEL"]);
+});
+
+test("a lost connection ends the calls and is traced", async ({ signal }) => {
+  const { phone, media, daemon, trace } = await server(async (req, res, srf) => {
+    const session = await media(req.get("Call-ID"));
+    await srf.createUAS(req, res, { localSdp: session.answer(req.body) });
+  });
+  const call = await phone.call("+18005551234", { signal });
+
+  await daemon[Symbol.asyncDispose]();
+
+  expect(await call.ended).toMatchObject({ by: "remote", reason: /WebSocket closed/ });
+  expect(trace.events).toContainEqual(
+    expect.objectContaining({ type: "error", code: "CONNECTION_LOST" }),
+  );
+  await expect(phone.call("+18005551234", { signal })).rejects.toMatchObject({ status: 503 });
+});
+
 test("there is no phone without a server", async () => {
-  const options = { clock, trace: silentTrace, number: "+14255550100" };
+  const options = { clock: systemClock(), trace: silentTrace, number: "+14255550100" };
 
   await expect(startPhone({ ...options, server: "ws://127.0.0.1:9" })).rejects.toThrow(
     "no SIP server at ws://127.0.0.1:9",

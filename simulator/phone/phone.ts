@@ -77,6 +77,7 @@ class SoftPhone implements Phone {
   readonly #userAgent: UserAgent;
   readonly #calls = new Set<EstablishedCall>();
   readonly #media = new Map<Session, MediaDescriptions>();
+  readonly #ringing = new Set<Invitation>();
   readonly #incoming: Waiting<IncomingPhoneCall>;
   readonly #stop = new AbortController();
   #registration: Registration | undefined;
@@ -151,8 +152,8 @@ class SoftPhone implements Phone {
     this.#incoming.close();
     await Promise.all(Array.from(this.#calls, (call) => call[Symbol.asyncDispose]()));
     await this.#registration?.[Symbol.asyncDispose]();
-    // What still rings is refused (480) or cancelled on the way out.
-    for (const session of this.#media.keys()) await session.dispose();
+    // What still rings here is refused with 480.
+    for (const invitation of this.#ringing) await invitation.dispose();
     await this.#userAgent.transport.disconnect();
     await this.#userAgent.stop();
   }
@@ -181,6 +182,8 @@ class SoftPhone implements Phone {
 
   #ring(invitation: Invitation): void {
     const { clock } = this.#options;
+    this.#ringing.add(invitation);
+    invitation.stateChange.addListener(() => this.#ringing.delete(invitation));
     const call = incomingCall({
       clock,
       invitation,

@@ -54,6 +54,8 @@ export class SocketTransport implements Transport {
     const socket = new WebSocket(server, "sip", {
       maxPayload: MAX_MESSAGE_BYTES,
       perMessageDeflate: false,
+      // sip.js refuses (500) a re-INVITE that follows an ACK it has not finished with.
+      allowSynchronousEvents: false,
     });
     this.#socket = socket;
     this.#move(TransportState.Connecting);
