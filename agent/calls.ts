@@ -6,7 +6,9 @@ import { runCall } from "./call-session.ts";
 import type { Config } from "./config.ts";
 import type { IncomingCall, MidCallEvent } from "./events.ts";
 import type { Model } from "./llm.ts";
+import { claimAnswer, forward, Ownership } from "./ownership.ts";
 import type { PreparedSpeech } from "./prepared-voice.ts";
+import type { Replicas } from "./replicas.ts";
 import type { Store } from "./store.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 
@@ -16,6 +18,10 @@ export interface CallsOptions {
   readonly model: Model;
   readonly phrases: ReadonlyMap<string, PreparedSpeech>;
   readonly logger: Logger;
+  /** What this process shares with the others that answer the same number. */
+  readonly replicas: Replicas;
+  /** Base of media URLs: of this replica, because a socket cannot be forwarded. */
+  readonly mediaUrl: () => string;
   /** Base of callback URLs, without a trailing slash. */
   readonly publicUrl: () => string;
   readonly ids?: () => string;
@@ -36,6 +42,8 @@ export class Calls implements AsyncDisposable {
   readonly #client: CallAutomationClient;
   readonly #ids: () => string;
   readonly #tokens: () => string;
+  /** The name of this replica. */
+  readonly #owner: string;
   readonly #active = new Map<string, { call: Call; done: Promise<void> }>();
   readonly #byToken = new Map<string, Call>();
   readonly #remembered = new Set<string>();
@@ -44,6 +52,7 @@ export class Calls implements AsyncDisposable {
   constructor(options: CallsOptions) {
     this.#options = options;
     this.#ids = options.ids ?? randomUUID;
+    this.#owner = this.#ids();
     this.#tokens = options.tokens ?? (() => randomBytes(32).toString("base64url"));
     const { connectionString, allowInsecureConnection, retryDelayMs } = options.config.acs;
     this.#client = new CallAutomationClient(connectionString, {
@@ -62,12 +71,13 @@ export class Calls implements AsyncDisposable {
   }
 
   /** Takes a ringing call. The same call announced again is recognised by its context. */
-  receive(incoming: IncomingCall): Reception {
-    const { logger, config } = this.#options;
+  async receive(incoming: IncomingCall): Promise<Reception> {
+    const { logger, config, replicas } = this.#options;
     const key = createHash("sha256").update(incoming.incomingCallContext).digest("base64");
     if (this.#remembered.has(key)) return "duplicate";
     if (this.#draining) return "draining";
     this.#remember(key);
+    if (!(await claimAnswer(replicas, key, this.#owner))) return "duplicate";
     if (this.#active.size >= config.service.maxCalls) {
       this.#reject(incoming);
       return "busy";
@@ -85,11 +95,14 @@ export class Calls implements AsyncDisposable {
   }
 
   /** `unknown` for a call this process never had; a call that ended lately is known. */
-  deliver(callId: string, events: readonly MidCallEvent[]): "delivered" | "unknown" {
+  async deliver(callId: string, events: readonly MidCallEvent[]): Promise<"delivered" | "unknown"> {
     const entry = this.#active.get(callId);
-    if (entry === undefined) return this.#remembered.has(callId) ? "delivered" : "unknown";
-    for (const event of events) entry.call.receive(event);
-    return "delivered";
+    if (entry !== undefined) {
+      for (const event of events) entry.call.receive(event);
+      return "delivered";
+    }
+    if (this.#remembered.has(callId)) return "delivered";
+    return (await forward(this.#options.replicas, callId, events)) ? "delivered" : "unknown";
   }
 
   byMediaToken(token: string): Call | undefined {
@@ -125,11 +138,20 @@ export class Calls implements AsyncDisposable {
       store,
       model,
       phrases,
+      replicas,
       publicUrl,
+      mediaUrl,
       date = () => new Date(),
       now = () => performance.now(),
     } = this.#options;
-    const base = publicUrl();
+    const logger = this.#options.logger.child({ callId: call.id });
+    await using _ownership = new Ownership({
+      replicas,
+      callId: call.id,
+      owner: this.#owner,
+      logger,
+      onEvent: (event) => call.receive(event),
+    });
     await runCall({
       call,
       incoming,
@@ -137,9 +159,9 @@ export class Calls implements AsyncDisposable {
       store,
       model,
       phrases,
-      callbackUrl: `${base}/callbacks/${call.id}`,
-      mediaUrl: `${base.replace(/^http/, "ws")}/media/${call.mediaToken}`,
-      logger: this.#options.logger.child({ callId: call.id }),
+      callbackUrl: `${publicUrl()}/callbacks/${call.id}`,
+      mediaUrl: `${mediaUrl().replace(/^http/, "ws")}/media/${call.mediaToken}`,
+      logger,
       ids: this.#ids,
       date,
       now,

@@ -86,6 +86,8 @@ function readService(read: Variables) {
     host: read.text("AGENT_HOST", "127.0.0.1"),
     port: read.integer("AGENT_PORT", { from: 0, to: 65_535, or: 8080 }),
     publicUrl: read.url("AGENT_PUBLIC_URL", ["http:", "https:"]),
+    /** Of this replica alone, where several share the public URL. */
+    mediaUrl: read.url("AGENT_MEDIA_URL", ["http:", "https:"]),
     eventGridSecret: read.secret("EVENT_GRID_SECRET"),
     drainTimeoutMs: read.integer("AGENT_DRAIN_TIMEOUT_MS", { from: 0, to: 3_600_000, or: 30_000 }),
     maxCalls: read.integer("AGENT_MAX_CALLS", { from: 1, to: 10_000, or: 100 }),
@@ -125,8 +127,14 @@ function readSpeech(read: Variables) {
       "en-US",
     ),
     voice: read.text("SPEECH_VOICE", "en-US-AvaMultilingualNeural"),
-    /** Whether the phrases of a failing service are synthesised at the start and kept. */
-    phraseCache: read.oneOf("SPEECH_PHRASE_CACHE", ["true", "false"], "true") === "true",
+    /** Whether the phrases of a failing service are synthesised while idle, and kept. */
+    preparedPhrases: read.oneOf("AGENT_PREPARED_PHRASES", ["on", "off"], "on") === "on",
+    /** Without a call for so long, the next of them is synthesised. */
+    preparationIdleMs: read.integer("AGENT_PREPARATION_IDLE_MS", {
+      from: 0,
+      to: 3_600_000,
+      or: 3000,
+    }),
     segmentationSilenceMs: read.integer("SPEECH_SEGMENTATION_SILENCE_MS", {
       from: 100,
       to: 5000,

@@ -350,7 +350,9 @@ test.concurrent("the greeting is synthesised while the call is being answered", 
 });
 
 test.concurrent("phrases known by heart are heard although the voice is gone", async () => {
-  await using world = await startWorld({ env: { ...QUICK, SPEECH_PHRASE_CACHE: "true" } });
+  await using world = await startWorld({
+    env: { ...QUICK, AGENT_PREPARED_PHRASES: "on", AGENT_PREPARATION_IDLE_MS: "0" },
+  });
   await until(() => world.speech.spoken.length === SPOKEN_BY_HEART.length);
   await until(() => world.speech.connections === 0);
   world.speech.options.refuseSynthesis = 503;

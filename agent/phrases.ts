@@ -20,16 +20,8 @@ export const PHRASES = {
   goodbye: "Thank you for calling. Goodbye.",
 } as const;
 
-/** Synthesised when the service starts: they are needed when synthesis, or anything, fails. */
-export const SPOKEN_BY_HEART = [
-  PHRASES.oneMoment,
-  PHRASES.trouble,
-  PHRASES.cannotHear,
-  PHRASES.connecting,
-  PHRASES.stillConnecting,
-  PHRASES.transferFailed,
-  PHRASES.callAgain,
-];
+/** Synthesised beforehand: they are needed when synthesis, or anything, fails. */
+export const SPOKEN_BY_HEART = [PHRASES.connecting, PHRASES.trouble, PHRASES.callAgain];
 
 /** Asked in this order while the caller says nothing. */
 export const REPROMPTS = [

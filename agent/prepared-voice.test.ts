@@ -82,11 +82,35 @@ test("an aborted listener leaves quietly", async () => {
 test("phrases known by heart need no service", async () => {
   const theatre = stage();
   const phrases = new Map<string, PreparedSpeech>();
-  const learnt = learnPhrases(theatre.voice, ["Goodbye", "broken"], { phrases, ...LISTENING });
+  const learnt = learnPhrases({
+    texts: ["Goodbye", "broken"],
+    phrases,
+    openVoice: () => theatre.voice,
+    whenIdle: () => Promise.resolve(),
+    ...LISTENING,
+  });
   await release(theatre, 5);
   expect(await learnt).toEqual({ missing: 1 });
   const voice = withPhrases(theatre.voice, phrases);
   expect(await samples(voice.speak("Goodbye", LISTENING))).toEqual([0, 1, 2]);
   expect(await samples(voice.speak("Goodbye", { signal: AbortSignal.abort() }))).toEqual([]);
   expect(theatre.asked).toEqual(["Goodbye", "broken"]);
+});
+
+test("no phrase is learnt while somebody is on a call", async () => {
+  const theatre = stage();
+  const phrases = new Map<string, PreparedSpeech>();
+  const controller = new AbortController();
+  const busy = Promise.withResolvers<void>();
+  const learnt = learnPhrases({
+    texts: ["Goodbye"],
+    phrases,
+    openVoice: () => theatre.voice,
+    whenIdle: () => busy.promise,
+    signal: controller.signal,
+  });
+  expect(theatre.asked).toEqual([]);
+  busy.reject(new Error("the service ends"));
+  expect(await learnt).toEqual({ missing: 1 });
+  expect(theatre.asked).toEqual([]);
 });

@@ -42,22 +42,35 @@ export function withPhrases(voice: Voice, phrases: ReadonlyMap<string, PreparedS
   };
 }
 
+export interface LessonOptions {
+  readonly texts: readonly string[];
+  readonly phrases: Map<string, PreparedSpeech>;
+  /** A voice for one phrase; disposed after it. */
+  readonly openVoice: () => Voice;
+  /** Resolves when nobody on a call would be disturbed; rejects when aborted. */
+  readonly whenIdle: (signal: AbortSignal) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
 /**
- * Learns phrases one after another into `phrases`; what cannot be synthesised now is left out, and
- * later spoken the ordinary way. Never rejects.
+ * Learns phrases one after another, each when the service is idle: a caller's greeting must never
+ * wait for them. What cannot be synthesised is left out and spoken the ordinary way. Returns how
+ * many are missing. Never rejects.
  */
-export async function learnPhrases(
-  voice: Voice,
-  texts: readonly string[],
-  { phrases, signal }: { phrases: Map<string, PreparedSpeech>; signal: AbortSignal },
-): Promise<{ missing: number }> {
-  let missing = 0;
+export async function learnPhrases(options: LessonOptions): Promise<{ missing: number }> {
+  const { texts, phrases, openVoice, whenIdle, signal } = options;
   for (const text of texts) {
+    try {
+      await whenIdle(signal);
+    } catch {
+      // Aborted: the service ends, and nobody will need what is missing.
+      break;
+    }
+    await using voice = openVoice();
     const learnt = await learn(voice, text, signal);
-    if (learnt === undefined) missing += 1;
-    else phrases.set(text, learnt);
+    if (learnt !== undefined) phrases.set(text, learnt);
   }
-  return { missing };
+  return { missing: texts.length - phrases.size };
 }
 
 async function learn(

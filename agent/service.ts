@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout } from "node:timers/promises";
 import { WebSocketServer } from "ws";
 import { createDoorkeeper, type Doorkeeper } from "./callback-auth.ts";
 import { Calls } from "./calls.ts";
@@ -9,6 +10,7 @@ import { checkReachable, dependenciesOf } from "./dependencies.ts";
 import { openModel } from "./llm.ts";
 import { SPOKEN_BY_HEART } from "./phrases.ts";
 import { learnPhrases, type PreparedSpeech } from "./prepared-voice.ts";
+import { memoryReplicas, type Replicas } from "./replicas.ts";
 import { Store } from "./store.ts";
 import { createLogger, type Logger } from "./telemetry.ts";
 import { openVoice } from "./tts.ts";
@@ -34,6 +36,8 @@ export interface AgentOptions {
   readonly date?: () => Date;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
+  /** What several replicas share; by default this one is alone. */
+  readonly replicas?: Replicas;
 }
 
 /** One media message is well below this: 20 ms of 24 kHz audio is 1.3 kB of JSON. */
@@ -56,7 +60,9 @@ export async function startAgent(config: Config, options: AgentOptions = {}): Pr
     model: openModel(config.model),
     phrases,
     logger,
+    replicas: options.replicas ?? memoryReplicas(),
     publicUrl: () => config.service.publicUrl ?? url,
+    mediaUrl: () => config.service.mediaUrl ?? config.service.publicUrl ?? url,
   });
   const dependencies = dependenciesOf(config);
   const doorkeeper = createDoorkeeper(config.acs, config.service.eventGridSecret);
@@ -76,7 +82,7 @@ export async function startAgent(config: Config, options: AgentOptions = {}): Pr
     throw error;
   }
   logger.info({ url }, "agent is listening");
-  const lesson = startLesson(config, phrases, logger);
+  const lesson = startLesson({ config, calls, phrases, logger });
   return agentOf({ config, calls, server, store, url, lesson });
 }
 
@@ -89,18 +95,30 @@ interface Running {
   readonly lesson: AsyncDisposable;
 }
 
-/** Synthesises what must be sayable without the speech service, while nobody waits for it. */
-function startLesson(
-  config: Config,
-  phrases: Map<string, PreparedSpeech>,
-  logger: Logger,
-): AsyncDisposable {
+interface LessonParts {
+  readonly config: Config;
+  readonly calls: Calls;
+  readonly phrases: Map<string, PreparedSpeech>;
+  readonly logger: Logger;
+}
+
+/** Synthesises what must be sayable without the speech service, while nobody is on a call. */
+function startLesson({ config, calls, phrases, logger }: LessonParts): AsyncDisposable {
   const controller = new AbortController();
   const { signal } = controller;
+  const { preparedPhrases, preparationIdleMs } = config.speech;
   const learn = async () => {
-    if (!config.speech.phraseCache) return;
-    await using voice = openVoice({ ...config.speech, rateHz: config.media.rateHz });
-    const { missing } = await learnPhrases(voice, SPOKEN_BY_HEART, { phrases, signal });
+    if (!preparedPhrases) return;
+    const { missing } = await learnPhrases({
+      texts: SPOKEN_BY_HEART,
+      phrases,
+      openVoice: () => openVoice({ ...config.speech, rateHz: config.media.rateHz }),
+      whenIdle: async () => {
+        do await setTimeout(preparationIdleMs, undefined, { signal });
+        while (calls.size > 0);
+      },
+      signal,
+    });
     if (missing > 0 && !signal.aborted) logger.warn({ missing }, "phrases could not be prepared");
   };
   const lesson = learn();

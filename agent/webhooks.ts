@@ -87,18 +87,18 @@ async function receiveEvents(
   // Event Grid accepts 200 and this body only; a chunked answer has failed validation before.
   if (validation !== undefined)
     return { status: 200, body: { validationResponse: validation.code } };
-  const receptions = messages.map((message) => receiveMessage(message, options));
+  const receptions = await Promise.all(messages.map((message) => receiveMessage(message, options)));
   // Event Grid tries again later, when another replica or a free line may take the call.
   return { status: receptions.includes("draining") ? 503 : 200 };
 }
 
-function receiveMessage(
+async function receiveMessage(
   message: EventGridMessage,
   { calls, logger }: WebhookOptions,
-): Reception | undefined {
+): Promise<Reception | undefined> {
   if (message.type !== "incoming") return undefined;
   if (message.call.incomingCallContext === "") throw new Refusal(400);
-  const reception = calls.receive(message.call);
+  const reception = await calls.receive(message.call);
   logger.debug({ reception }, "IncomingCall");
   return reception;
 }
@@ -124,7 +124,7 @@ async function receiveCallback(
   const events = parseMidCallEvents(await readJson(request));
   if (events === undefined) throw new Refusal(400);
   const callId = url.pathname.slice("/callbacks/".length);
-  return { status: calls.deliver(callId, events) === "unknown" ? 404 : 200 };
+  return { status: (await calls.deliver(callId, events)) === "unknown" ? 404 : 200 };
 }
 
 async function reportReady(

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { readConfig } from "../config.ts";
+import type { Replicas } from "../replicas.ts";
 import { type Agent, startAgent } from "../service.ts";
 import { createLogger } from "../telemetry.ts";
 import {
@@ -29,11 +30,13 @@ export interface WorldOptions {
   readonly env?: Record<string, string>;
   readonly calls?: CallServiceOptions;
   readonly speech?: SpeechServiceOptions;
+  readonly replicas?: Replicas;
 }
 
 export async function startWorld({
   turns = [],
   env = {},
+  replicas,
   ...options
 }: WorldOptions = {}): Promise<World> {
   const stack = new AsyncDisposableStack();
@@ -53,13 +56,13 @@ export async function startWorld({
     AGENT_QUEUE_NUMBER: "+18005550150",
     AGENT_CUSTOMERS: new URL("../../fixtures/customers.json", import.meta.url).pathname,
     AGENT_CONNECTED_TIMEOUT_MS: "5000",
-    SPEECH_PHRASE_CACHE: "false",
+    AGENT_PREPARED_PHRASES: "off",
     AGENT_LINGER_MS: "0",
     LOG_LEVEL: "debug",
     ...env,
   });
   const logger = createLogger(config, { write: (line) => void log.push(line) });
-  const agent = stack.use(await startAgent(config, { logger }));
+  const agent = stack.use(await startAgent(config, { logger, replicas }));
   return { agent, calls, speech, model, log, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
