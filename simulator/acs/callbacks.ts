@@ -2,7 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
 import type { PartyTrace } from "../trace.ts";
 import type { Background } from "./background.ts";
-import { strike } from "./fault-strike.ts";
+import { chance, strike } from "./fault-strike.ts";
 import type { IdSource } from "./ids.ts";
 import type { Issuer } from "./issuer.ts";
 import type { Outbound } from "./outbound.ts";
@@ -52,8 +52,9 @@ export interface CallbacksOptions {
  * waits for nothing, least of all for the application's answer to the one before: several of
  * Microsoft's samples never answer.
  *
- * Faults, each also with `.<Type>` appended to strike one event type only: `acs.drop-callback`,
- * `acs.duplicate-callback`, `acs.delay-callback` and `acs.reorder-callback` (`ms`).
+ * Faults, each also with `.<Type>` appended to strike one event type only, and with an optional
+ * `probability`: `acs.drop-callback`, `acs.duplicate-callback`, `acs.delay-callback` (`ms`) and
+ * `acs.reorder-callback` (up to `ms`, by the seed).
  */
 export class Callbacks {
   readonly #options: CallbacksOptions;
@@ -84,8 +85,9 @@ export class Callbacks {
 
   /** `name.Type` strikes one event type only and counts its own occasions. */
   #strike(name: string, { type, callConnectionId }: CallEvent) {
-    const general = strike(this.#options, name, callConnectionId);
-    return general ?? strike(this.#options, `${name}.${type}`, callConnectionId);
+    const options = { call: callConnectionId, when: chance(this.#options.ids) };
+    const general = strike(this.#options, name, options);
+    return general ?? strike(this.#options, `${name}.${type}`, options);
   }
 
   #envelope(event: CallEvent) {

@@ -158,6 +158,31 @@ test("a duplicate has the id of the first", async () => {
   expect(second.envelope["id"]).toBe(first.envelope["id"]);
 });
 
+test("events of a span go out as one batch", async () => {
+  const clock = manualClock();
+  await using lab = await startTestLab({ clock, delivery: { batchMs: 50 } });
+  lab.gateway.ring();
+  lab.gateway.ring();
+  await clock.advance(49);
+  expect(lab.application.eventTypes()).not.toContain("IncomingCall");
+  await clock.advance(1);
+  await lab.application.event("IncomingCall", 1);
+  expect(lab.application.requests.at(-1)?.body).toHaveLength(2);
+});
+
+test("a full batch does not wait, and a CloudEvents batch says what it is", async () => {
+  const clock = manualClock();
+  const delivery = { batchMs: 50, maxEventsPerBatch: 2 };
+  await using lab = await startTestLab({ clock, delivery });
+  await using other = await Application.start();
+  lab.acs.unsubscribe("lab");
+  await lab.acs.subscribe(other.url, { schema: "CloudEvents" });
+  lab.gateway.ring();
+  lab.gateway.ring();
+  const { headers } = await other.event("IncomingCall", 1);
+  expect(headers["content-type"]).toBe("application/cloudevents-batch+json; charset=utf-8");
+});
+
 /** Resolves when the `count`-th notification has been answered. */
 async function settled(trace: Awaited<ReturnType<typeof startTestLab>>["trace"], count: number) {
   let seen = 0;

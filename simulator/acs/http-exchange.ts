@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Admin } from "./admin.ts";
 import type { Core } from "./core.ts";
 import { DISCOVERY_PATH, KEYS_PATH } from "./issuer.ts";
 import type { Reply } from "./operation.ts";
@@ -7,39 +8,45 @@ import type { Rest } from "./rest.ts";
 /** Largest request body read. */
 const BODY_LIMIT_BYTES = 1024 * 1024;
 
+/** What answers requests on a listener. */
+export interface Services {
+  readonly core: Core;
+  readonly rest: Rest;
+  readonly admin: Admin;
+  /** True for the TLS listener. */
+  readonly secure: boolean;
+}
+
 /** What a listener does with each request: reads it, has it answered, traces both. */
-export function requestListener(core: Core, rest: Rest, secure: boolean) {
+export function requestListener(services: Services) {
+  const { background } = services.core;
   return (request: IncomingMessage, response: ServerResponse) => {
-    core.background.run("request", () => exchange({ core, rest, secure }, request, response));
+    background.run("request", () => exchange(services, request, response));
   };
 }
 
 async function exchange(
-  { core, rest, secure }: { core: Core; rest: Rest; secure: boolean },
+  services: Services,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const { core, rest, secure } = services;
   const startMs = core.clock.now();
   const { method = "GET", url: target = "/", headers } = request;
   const body = await readAll(request);
   if (body === undefined) {
-    response.writeHead(413, { Connection: "close" }).end();
+    response.writeHead(413, { Connection: "close", "Content-Length": "0" }).end();
     return;
   }
-  const open = openReply(core, {
-    target,
-    method,
-    origin: `http${secure ? "s" : ""}://${headers.host}`,
-  });
+  const open = await openReply(services, request, body);
   const reply = open ?? (await rest.answer({ method, target, headers, body, secure }));
   send(response, reply);
-  const isOpen = open !== undefined;
   const durationMs = core.clock.now() - startMs;
   core.trace.record(
     {
       type: "http",
       direction: "in",
-      service: isOpen ? "admin" : "call-automation",
+      service: open === undefined ? "call-automation" : "admin",
       method,
       target,
       status: reply.status,
@@ -51,20 +58,29 @@ async function exchange(
   );
 }
 
-/** What is served without authentication: the token issuer's documents, the manual validation. */
-function openReply(
-  { issuer, eventGrid }: Core,
-  { target, method, origin }: { target: string; method: string; origin: string },
-): Reply | undefined {
-  if (method !== "GET") return undefined;
-  const url = new URL(target, "http://service");
-  switch (url.pathname) {
-    case DISCOVERY_PATH:
-      return { status: 200, body: issuer.configuration(origin) };
-    case KEYS_PATH:
+/** What is served without a signature: the token issuer's documents, validation, administration. */
+async function openReply(
+  { core: { issuer, eventGrid }, admin, secure }: Services,
+  { url: target = "/", method = "GET", headers, socket }: IncomingMessage,
+  body: Buffer,
+): Promise<Reply | undefined> {
+  if (!URL.canParse(target, "http://service")) return { status: 400 };
+  const { pathname, searchParams } = new URL(target, "http://service");
+  if (pathname.startsWith("/admin/")) {
+    const path = pathname.slice("/admin".length);
+    const contentType = headers["content-type"];
+    return admin.answer({ method, path, body, contentType, peer: socket.remoteAddress });
+  }
+  switch (`${method} ${pathname}`) {
+    case `GET ${DISCOVERY_PATH}`:
+      return {
+        status: 200,
+        body: issuer.configuration(`http${secure ? "s" : ""}://${headers.host ?? ""}`),
+      };
+    case `GET ${KEYS_PATH}`:
       return { status: 200, body: issuer.keys() };
-    case "/eventgrid/validate":
-      return eventGrid.confirm(url.searchParams.get("id") ?? "")
+    case "GET /eventgrid/validate":
+      return eventGrid.confirm(searchParams.get("id") ?? "")
         ? { status: 200, body: "Webhook successfully validated as a subscription endpoint." }
         : { status: 404, body: "The validation code is unknown or has expired." };
     default:

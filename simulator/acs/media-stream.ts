@@ -155,7 +155,8 @@ export class MediaStream {
   #sendFrame(socket: WebSocket, frame: BridgeFrame): void {
     const { policy, clock } = this.#context;
     if (socket.readyState !== socket.OPEN) return;
-    if (strike(this.#context, "acs.skip-media-frame", this.#call.id) !== undefined) return;
+    if (strike(this.#context, "acs.skip-media-frame", { call: this.#call.id }) !== undefined)
+      return;
     const speaker = frame.rawId ?? "";
     const samples = this.#resample(speaker, frame.samples);
     if (samples === undefined || socket.bufferedAmount > policy.socketBacklogBytes) {
@@ -184,7 +185,7 @@ export class MediaStream {
   }
 
   #maybeDrop(socket: WebSocket): void {
-    const fault = strike(this.#context, "acs.drop-media-socket", this.#call.id);
+    const fault = strike(this.#context, "acs.drop-media-socket", { call: this.#call.id });
     if (fault !== undefined) socket.terminate();
   }
 
@@ -227,7 +228,8 @@ export class MediaStream {
       kind: "StopAudio",
     } as const;
     trace.record(arrived, this.#call.id);
-    if (strike(this.#context, "acs.ignore-stop-audio", this.#call.id) !== undefined) return;
+    if (strike(this.#context, "acs.ignore-stop-audio", { call: this.#call.id }) !== undefined)
+      return;
     const droppedMs = this.#source?.flush() ?? 0;
     trace.record({ type: "media", kind: "stopAudio", detail: { droppedMs } }, this.#call.id);
   }

@@ -160,7 +160,7 @@ function connect(board: Switchboard, request: OperationRequest): Reply {
   );
   const reply = describe(200, call);
   board.core.background.run("connect", async () => {
-    if (strike(board.core, "acs.fail-connect", call.id) === undefined)
+    if (strike(board.core, "acs.fail-connect", { call: call.id }) === undefined)
       return establish(board, call);
     return board.abandon(call, ["ConnectFailed"], new Error("The connection failed."));
   });

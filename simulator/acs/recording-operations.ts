@@ -183,7 +183,7 @@ class RecordingDesk {
 
   #begin(recording: Recording, isPaused: boolean): void {
     const { core } = this.#board;
-    if (strike(core, "acs.fail-recording", recording.call?.id) !== undefined) {
+    if (strike(core, "acs.fail-recording", { call: recording.call?.id }) !== undefined) {
       recording.recorder[Symbol.dispose]();
       const result = { code: 500, subCode: 9999, message: "Recording could not be started." };
       this.#report(recording, "StartRecordingFailed", { result });

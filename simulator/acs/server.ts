@@ -4,20 +4,17 @@ import type { AddressInfo } from "node:net";
 import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
 import type { PartyTrace } from "../trace.ts";
+import { Admin } from "./admin.ts";
 import { Background } from "./background.ts";
 import type { Call } from "./call.ts";
 import { callOperations } from "./call-operations.ts";
 import { Callbacks } from "./callbacks.ts";
 import { proxyOwnNames } from "./connect-proxy.ts";
 import type { Core, ResourceIdentity } from "./core.ts";
-import {
-  type DeadLetter,
-  type DeliveryPolicy,
-  EventGrid,
-  type SubscribeOptions,
-  type Subscription,
-} from "./event-grid.ts";
+import { EventGrid, type SubscribeOptions, type Subscription } from "./event-grid.ts";
+import type { DeadLetter, DeliveryPolicy } from "./event-grid-delivery.ts";
 import { requestListener } from "./http-exchange.ts";
+import { identityOperations } from "./identity-operations.ts";
 import { freshIds, type IdSource } from "./ids.ts";
 import { createIssuer, type Issuer } from "./issuer.ts";
 import { UrlJudge } from "./media-options.ts";
@@ -111,13 +108,15 @@ export async function startAcs(options: AcsOptions): Promise<Acs> {
     ...recognizeOperations(board),
     ...toneOperations(board),
     ...recordingOperations(board),
+    ...identityOperations(board),
   ]);
+  const services = { core, rest, admin: new Admin(board) };
   const { host = "127.0.0.1", port = 0, securePort = 0, tls } = options;
-  const plain = createServer(requestListener(core, rest, false));
+  const plain = createServer(requestListener({ ...services, secure: false }));
   const address = await listen(plain, { host, port });
   addresses.url = `http://${host}:${address.port}`;
   started.defer(() => close(plain));
-  const secure = tls && createSecureServer(tls, requestListener(core, rest, true));
+  const secure = tls && createSecureServer(tls, requestListener({ ...services, secure: true }));
   const secureAddress = secure && (await listen(secure, { host, port: securePort }));
   if (secure !== undefined) started.defer(() => close(secure));
   started.use(proxyOwnNames(plain, secureAddress));

@@ -118,6 +118,6 @@ async function failed(
   const { operationContext, url } = transfer;
   const result = resultOfRefusal(error);
   call.emit("CallTransferFailed", { operationContext, url, result });
-  if (strike(board.core, "acs.drop-failed-transfer", call.id) === undefined) return;
+  if (strike(board.core, "acs.drop-failed-transfer", { call: call.id }) === undefined) return;
   await board.end(call.conversation, result);
 }

@@ -1,0 +1,128 @@
+import { expect, test } from "vitest";
+import { manualClock } from "../clock.ts";
+import { AudioBridge, type BridgeFrame } from "./audio-bridge.ts";
+import { MemoryLeg } from "./testing/gateway.ts";
+
+const LEG = { direction: "incoming", from: "+1", to: "+2", correlationId: "c" } as const;
+const frame = (value: number, length = 160) => new Int16Array(length).fill(value);
+
+function setUp(...names: string[]) {
+  const clock = manualClock();
+  const bridge = new AudioBridge({ clock, limitMs: 1000 });
+  const legs = names.map((name) => new MemoryLeg(name, LEG));
+  for (const leg of legs) bridge.attach(leg.id, leg);
+  const [a, b, c] = legs;
+  if (a === undefined) throw new Error("a leg is needed");
+  return { clock, bridge, a, b: b ?? a, c: c ?? a };
+}
+
+const levels = (leg: MemoryLeg) => leg.written.map(({ samples }) => samples[0]);
+
+test("with one leg and one source audio passes straight through, at its own rate", () => {
+  const { bridge, a, clock } = setUp("a");
+  using source = bridge.open();
+  const heard: BridgeFrame[] = [];
+  bridge.onMixed((mixed) => heard.push(mixed));
+  source.write(frame(7, 4800), 24_000);
+  a.speak(frame(5), 42);
+  expect(a.written).toEqual([{ samples: frame(7, 4800), rateHz: 24_000 }]);
+  expect(heard).toEqual([{ samples: frame(5), atMs: 42 }]);
+  expect(source.queuedMs).toBe(200);
+  expect(clock.pending).toBe(0);
+});
+
+test("three legs hear the sum of the other two and never themselves", async () => {
+  const { bridge, clock, a, b, c } = setUp("a", "b", "c");
+  a.speak(frame(100));
+  b.speak(frame(20));
+  c.speak(frame(3));
+  await clock.advance(20);
+  expect([levels(a), levels(b), levels(c)]).toEqual([[23], [103], [120]]);
+  bridge[Symbol.dispose]();
+  expect(clock.pending).toBe(0);
+});
+
+test("the sum saturates instead of wrapping", async () => {
+  const { bridge, clock, a, b, c } = setUp("a", "b", "c");
+  a.speak(frame(30_000));
+  b.speak(frame(30_000));
+  await clock.advance(20);
+  expect(levels(c)).toEqual([32_767]);
+  bridge[Symbol.dispose]();
+});
+
+test("a source for one leg is heard by that leg alone, even on hold", async () => {
+  const { bridge, clock, a, b } = setUp("a", "b");
+  using source = bridge.open(["a"]);
+  bridge.set("a", { isHeld: true });
+  source.write(frame(9), 8000);
+  b.speak(frame(50));
+  a.speak(frame(60));
+  await clock.advance(20);
+  expect(levels(a)).toEqual([9]);
+  expect(levels(b)).toEqual([0]);
+  bridge[Symbol.dispose]();
+});
+
+test("a muted leg is heard as silence", async () => {
+  const { bridge, clock, a, b } = setUp("a", "b");
+  bridge.set("a", { isMuted: true });
+  a.speak(frame(60));
+  await clock.advance(20);
+  expect(levels(b)).toEqual([0]);
+  bridge[Symbol.dispose]();
+});
+
+test("what waits for the mixer goes on directly when the second leg leaves", async () => {
+  const { bridge, clock, a } = setUp("a", "b");
+  using source = bridge.open();
+  source.write(frame(8, 480), 8000);
+  await clock.advance(20);
+  bridge.detach("b");
+  expect(a.written.map(({ samples }) => samples.length)).toEqual([160, 320]);
+  expect(clock.pending).toBe(0);
+});
+
+test("flush drops what waits, in the mixer as in the leg", async () => {
+  const { bridge, a } = setUp("a", "b");
+  using source = bridge.open();
+  source.write(frame(8, 800), 8000);
+  expect(source.flush()).toBe(100);
+  bridge.detach("b");
+  source.write(frame(8, 800), 8000);
+  expect(source.flush()).toBe(100);
+  expect(a.queuedMs).toBe(0);
+});
+
+test("audio beyond the limit is dropped and counted", () => {
+  const { bridge } = setUp("a");
+  using source = bridge.open();
+  source.write(frame(1, 7200), 8000);
+  source.write(frame(1, 1600), 8000);
+  expect([source.queuedMs, source.overflowMs]).toEqual([900, 200]);
+});
+
+test("a leg that sends faster than it is mixed cannot pile up delay", async () => {
+  const { bridge, clock, a, b } = setUp("a", "b");
+  for (let value = 1; value <= 20; value++) a.speak(frame(value));
+  await clock.advance(20);
+  expect(levels(b)).toEqual([16]);
+  bridge[Symbol.dispose]();
+});
+
+test("a listener hears the sources it asks for besides the participants", async () => {
+  const { bridge, clock, a } = setUp("a", "b");
+  using own = bridge.open(undefined, "bot");
+  using other = bridge.open(undefined, "second bot");
+  const heard: number[] = [];
+  bridge.onMixed(
+    ({ samples }) => heard.push(samples[0] ?? -1),
+    (source) => source !== own,
+  );
+  own.write(frame(1), 8000);
+  other.write(frame(20), 8000);
+  a.speak(frame(300));
+  await clock.advance(20);
+  expect(heard).toEqual([320]);
+  bridge[Symbol.dispose]();
+});
