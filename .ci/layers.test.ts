@@ -82,6 +82,11 @@ function homeOf(file: string): string | undefined {
     .toSorted((a, b) => b.length - a.length)[0];
 }
 
+/** Tests, and the peers and fakes that only tests use. */
+function isTestFile(file: string): boolean {
+  return /\.test\.ts$|\/testing\/|\/test-[^/]+\.ts$/.test(file);
+}
+
 function imports(file: string): string[] {
   const { staticImports, staticExports, dynamicImports } = parseSync(
     file,
@@ -100,7 +105,7 @@ function imports(file: string): string[] {
 function forbiddenImports(file: string): string[] {
   const home = homeOf(file);
   if (home === undefined) return [`${file} belongs to no layer`];
-  const isTest = file.endsWith(".test.ts");
+  const isTest = isTestFile(file);
   const extra = isTest ? [...(TESTS_ALSO[""] ?? []), ...(TESTS_ALSO[home] ?? [])] : [];
   const allowed = [home, file, ...(ALLOWED[home] ?? []), ...extra];
   return imports(file)
@@ -108,7 +113,9 @@ function forbiddenImports(file: string): string[] {
     .map((specifier) =>
       specifier.startsWith(".") ? normalize(join(dirname(file), specifier)) : specifier,
     )
-    .filter((target) => !allowed.some((root) => under(target, root)))
+    .filter(
+      (target) => !allowed.some((root) => under(target, root)) || (isTestFile(target) && !isTest),
+    )
     .map((target) => `${file} may not import ${target}`);
 }
 

@@ -237,8 +237,6 @@ function agentEnvironment({ acs, speech, openai, fixtures, resource }: World) {
     SPEECH_HOST: speech.url,
     SPEECH_KEY: SERVICE_KEYS.speech,
     SPEECH_VOICE: VOICES.agent,
-    // The emulator's synthesis costs processor time that the first call of a short scenario needs.
-    SPEECH_PHRASE_CACHE: "false",
     AZURE_OPENAI_ENDPOINT: openai.url,
     AZURE_OPENAI_KEY: SERVICE_KEYS.openai,
     AZURE_OPENAI_DEPLOYMENT: DEPLOYMENT,
