@@ -4,7 +4,7 @@ import type { Clock } from "../clock.ts";
 // What drachtio-srf 5.0.29 does and its published types leave out or have wrong.
 declare module "drachtio-srf" {
   interface Dialog {
-    readonly connected: boolean;
+    connected: boolean;
     request(options: InDialogRequest): Promise<SrfResponse>;
     on(event: "destroy", listener: (bye: SrfRequest, reason: string) => void): this;
   }
@@ -100,6 +100,8 @@ export interface HangUpOptions {
 /** BYE; resolves when it was answered, refused or not answered in time. Twice is fine. */
 export async function hangUp(dialog: Srf.Dialog, options: HangUpOptions): Promise<void> {
   if (!dialog.connected) return;
+  // drachtio-srf does this when the answer comes; until then a second BYE would go out.
+  dialog.connected = false;
   const { promise, resolve } = Promise.withResolvers<void>();
   using _deadline = options.clock.after(BYE_TIMEOUT_MS, resolve);
   dialog.destroy({ headers: { ...options.headers } }, () => resolve());

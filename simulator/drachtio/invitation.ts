@@ -77,6 +77,8 @@ export async function serveInvites(options: InviteServerOptions): Promise<Invite
 
   srf.invite((req, res) => {
     const invitation = receive(req, res, stop.signal);
+    // drachtio-srf would answer 200 and then fail for want of a remote target.
+    if (!req.has("Contact")) return invitation.refuse(400, "Missing Contact");
     if (calls.size >= maxCalls || stop.signal.aborted) return invitation.refuse(503);
     const call = serve(invitation);
     calls.add(call);
@@ -134,7 +136,7 @@ function receive(req: Srf.SrfRequest, res: Srf.SrfResponse, stop: AbortSignal): 
 
 /** The user part of a SIP URI or of a header that holds one; empty if there is none. */
 export function userOf(value: string): string {
-  const user = /sips?:([^@;?>\s]*)@/i.exec(value)?.[1] ?? "";
+  const user = /sips?:([^@;?>\s]*)(?:;[^@?>\s]*)?@/i.exec(value)?.[1] ?? "";
   return user.replace("%2B", "+");
 }
 
