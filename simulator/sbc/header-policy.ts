@@ -30,6 +30,19 @@ export function passHeaders(
   );
 }
 
+/** What a SIP server consumes hop by hop anyway; its absence on the other side means nothing. */
+const HOP_BY_HOP =
+  /^(?:accept.*|allow.*|call-id|contact|content-.*|cseq|expires|from|max-forwards|mime-version|min-se|record-route|refer.*|require|route|rseq|server|session-expires|supported|timestamp|to|user-agent|via)$/i;
+
+/** Names of end-to-end headers that the policy keeps back. */
+export function strippedHeaders(
+  headers: Readonly<Record<string, string>>,
+  policy: HeaderPolicy,
+): string[] {
+  const passed = passHeaders(headers, policy);
+  return Object.keys(headers).filter((name) => !(name in passed) && !HOP_BY_HOP.test(name));
+}
+
 /** Takes out one header, whatever its spelling. */
 export function withoutHeader(
   headers: Readonly<Record<string, string>>,

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { createCertificateAuthority } from "../certificates.ts";
 import { systemClock } from "../clock.ts";
@@ -257,6 +258,79 @@ test("hold from Microsoft reaches the trunk, and so does the end of it", async (
   expect(near.negotiated?.direction).toBe("inactive");
   expect(await reinvite("sendrecv")).toContain("a=sendrecv");
   expect(near.negotiated?.direction).toBe("sendrecv");
+});
+
+test("a session refresh from Microsoft is answered here and leaves the trunk alone", async () => {
+  const opened = await sides();
+  const { dialog, far } = await connectCall(opened);
+  opened.trunk.drain();
+  const body = far.offer();
+
+  const headers = {
+    "Content-Type": "application/sdp",
+    "Session-Expires": "1800;refresher=uac",
+    Supported: "timer",
+  };
+  const first = await dialog.request({ method: "INVITE", headers, body });
+  const second = await dialog.request({ method: "INVITE", headers, body });
+
+  expect([first.status, second.status]).toEqual([200, 200]);
+  expect(first.get("Session-Expires")).toBe("1800;refresher=uac");
+  expect(first.get("Contact")).toBe(`<sip:sbc.linecheck.test:${opened.ports.sbc};transport=tls>`);
+  expect(second.body).toContain("a=sendrecv");
+  expect(opened.trunk.drain()).toEqual([]);
+});
+
+test("an offer-less re-INVITE is answered with an offer", async () => {
+  const opened = await sides();
+  const { dialog, far } = await connectCall(opened);
+
+  const { status, body } = await dialog.request({ method: "INVITE" });
+
+  expect(status).toBe(200);
+  expect(body).toContain("RTP/SAVP");
+  expect(() => far.answer(body)).not.toThrow();
+});
+
+test("the longest time of a call is a limit", async () => {
+  const opened = await sides({ maxCallMs: 100 });
+  const { dialog } = await connectCall(opened);
+  const ended = once(dialog, "destroy");
+
+  opened.trunk.send(answer(await opened.trunk.receive(/^BYE/), "200 OK"));
+  await ended;
+
+  await expect.poll(() => opened.sbc.callCount).toBe(0);
+});
+
+test("a call that Microsoft does not answer in time is given up with 408", async () => {
+  const opened = await sides({ answerTimeoutMs: 100 });
+  opened.trunk.send(trunkInvite((await opened.media("trunk")).offer()));
+  const invitation = await opened.microsoft.nextInvite();
+  invitation.progress();
+
+  expect(await opened.trunk.receive(/^SIP\/2.0 [3-6]/)).toContain("SIP/2.0 408 No Answer\r\n");
+  await expect.poll(() => invitation.signal.aborted).toBe(true);
+});
+
+test("what the header policy kept back stands in the trace", async () => {
+  const opened = await sides();
+  const extra = "X-Customer-ID: C-1042\nX-MS-Forged: 1\nPrivacy: id\n";
+  opened.trunk.send(trunkInvite((await opened.media("trunk")).offer(), { extra }));
+  await opened.microsoft.nextInvite();
+
+  expect(opened.trace.events).toContainEqual(
+    expect.objectContaining({
+      type: "state",
+      subject: "sbc-call",
+      to: "routed",
+      detail: expect.objectContaining({
+        number: "+18005550100",
+        route: "microsoft",
+        stripped: ["X-MS-Forged", "privacy"],
+      }),
+    }),
+  );
 });
 
 test("planned faults drop a header and give a wrong Contact", async () => {
