@@ -76,7 +76,7 @@ function parseAddrSpec(text: string): NameAddr {
 
 export function formatNameAddr({ displayName, uri, parameters }: NameAddr): string {
   const name = displayName === undefined ? "" : `${quote(displayName)} `;
-  return uri === "*" ? uri : `${name}<${uri}>${formatParameters(parameters)}`;
+  return `${name}${uri === "*" ? uri : `<${uri}>`}${formatParameters(parameters)}`;
 }
 
 /** The `tag` of a From or To value, without parsing the rest. */

@@ -75,7 +75,7 @@ export class HeaderTable {
   constructor(text = "", index: readonly number[] = []) {
     this.#text = text;
     this.#index = index;
-    this.#fields = index.length === 0 ? [] : undefined;
+    this.#fields = text === "" ? [] : undefined;
   }
 
   /** No field was changed since the message was received. */
@@ -226,7 +226,9 @@ function equalsAt(text: string, start: number, word: string): boolean {
 
 function cutValue(text: string, start: number, end: number): string {
   const value = text.slice(start, end).trimEnd();
-  return value.includes("\n") ? value.replaceAll(/[ \t]*\r?\n[ \t]+/g, " ") : value;
+  if (!value.includes("\n") && !value.includes("\r")) return value;
+  // A lone carriage return must not travel on: others may take it for a line end.
+  return value.replaceAll(/[ \t]*\r?\n[ \t]+/g, " ").replaceAll(/[\r\n]/g, " ");
 }
 
 function newField(name: string, value: string): Field {
