@@ -8,6 +8,8 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
 
   linecheck run [files…] [options]    run scenarios (default: all bundled ones)
       --fault PARTY.WHAT[:NAME=VALUE,…]   break something on purpose (repeatable)
+      --agent URL                         test the agent behind this webhook, not the bundled one
+      --port-base PORT                    where it finds the lab's services (default: 8900)
       --agent-env NAME=VALUE              change a setting of the bundled agent (repeatable)
       --title TEXT                        only scenarios whose title contains this
       --repeat N                          run each scenario N times
@@ -15,6 +17,7 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
       --out FOLDER                        traces, ladders and recordings (default: out)
   linecheck up [options]              the lab stays up for your own agent; prints its settings
       --subscribe URL                     your agent's webhook for IncomingCall
+      --port-base PORT                    fixed ports from this one on (default: any free ports)
       --out FOLDER                        trace and the lab's CA file (default: out)
   linecheck call [+NUMBER] [options]  one call from the terminal into a lab that is up
       --press DIGITS  --say TEXT  --wav FILE  --from +NUMBER  --seconds N

@@ -1,31 +1,27 @@
-import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type DirectRouting, startDirectRouting } from "./acs/direct-routing.ts";
-import { createResource } from "./acs/resource.ts";
-import { type Acs, startAcs } from "./acs/server.ts";
+import type { DirectRouting } from "./acs/direct-routing.ts";
+import type { Acs } from "./acs/server.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Fault, type FaultPlan, faultPlan } from "./faults.ts";
 import type { Ivr } from "./ivr/ivr.ts";
 import type { Queue } from "./ivr/queue.ts";
+import { type AzureAddresses, agentEnvironment, startAzure } from "./lab/azure.ts";
 import type { LabCall } from "./lab/call.ts";
-import {
-  issueCertificates,
-  type LabCertificates,
-  type SbcCertificate,
-} from "./lab/certificates.ts";
+import { issueCertificates, type SbcCertificate } from "./lab/certificates.ts";
 import { readCustomers } from "./lab/customers.ts";
 import { addressOf, type HostTable, portOf, startDaemons, startTelephony } from "./lab/network.ts";
-import { NUMBERS, SBC_DOMAIN, SBC_FQDN, VOICES } from "./lab/numbers.ts";
+import { SBC_FQDN } from "./lab/numbers.ts";
 import { type LabCallRequest, People, type QueueCall } from "./lab/people.ts";
-import { startVoices, type Voices } from "./lab/voices.ts";
-import { createScript, type Script } from "./openai/script.ts";
-import { type OpenAi, startOpenAi } from "./openai/server.ts";
+import { startVoices } from "./lab/voices.ts";
+import type { Script } from "./openai/script.ts";
+import type { OpenAi } from "./openai/server.ts";
 import type { Sbc } from "./sbc/sbc.ts";
-import { type Speech, startSpeech } from "./speech/server.ts";
+import type { Speech } from "./speech/server.ts";
 import { openTrace, type Trace } from "./trace.ts";
 
+export { fixedServices } from "./lab/azure.ts";
 export type { LabCall } from "./lab/call.ts";
 export { NUMBERS } from "./lab/numbers.ts";
 
@@ -43,6 +39,8 @@ export interface LabOptions {
   sbcCertificate?: SbcCertificate;
   /** From a chat request to the model's first token. Default 150 ms. */
   firstTokenMs?: number;
+  /** Fixed ports and key, for an agent that is configured before the lab starts. Default: any. */
+  services?: AzureAddresses;
   /** Folder with customers.json and audio/. Default: the bundled fixtures. */
   fixtures?: string;
 }
@@ -85,8 +83,6 @@ export interface QuietOptions {
   also?: () => string | undefined;
 }
 
-const SERVICE_KEYS = { speech: "lab-speech-key", openai: "lab-openai-key" } as const;
-const DEPLOYMENT = "voice-agent";
 const TRUNK_ONLINE_TIMEOUT_MS = 10_000;
 
 /**
@@ -125,7 +121,13 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   const hosts: HostTable = new Map();
   const daemons = await startDaemons({ ...ground, hosts }, opened);
   const azure = await startAzure(
-    { ...ground, voices, options, sbcPort: portOf(daemons.sbc, "tls") },
+    {
+      ...ground,
+      voices,
+      sbcPort: portOf(daemons.sbc, "tls"),
+      at: options.services,
+      firstTokenMs: options.firstTokenMs,
+    },
     opened,
   );
   const customers = readCustomers(join(fixtures, "customers.json"));
@@ -141,69 +143,6 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   return { ...ground, voices, daemons, fixtures, customers, ...azure, ...telephony };
 }
 
-interface AzureOptions {
-  readonly clock: Clock;
-  readonly trace: Trace;
-  readonly faults: FaultPlan;
-  readonly certificates: LabCertificates;
-  readonly voices: Voices;
-  readonly options: LabOptions;
-  readonly sbcPort: number;
-}
-
-/** Microsoft's side: the Direct Routing edge, ACS, Speech and OpenAI. */
-async function startAzure(
-  { clock, trace, faults, certificates, voices, options, sbcPort }: AzureOptions,
-  opened: AsyncDisposableStack,
-) {
-  const resource = createResource({
-    name: "lab",
-    domains: [SBC_DOMAIN],
-    trunks: [{ fqdn: SBC_FQDN, sipSignalingPort: sbcPort, address: "127.0.0.1" }],
-    routes: [{ name: "human queue", numberPattern: `^\\${NUMBERS.queue}$`, trunks: [SBC_FQDN] }],
-  });
-  const { services, edge, ca } = certificates;
-  const directRouting = opened.use(
-    await startDirectRouting({
-      clock,
-      trace: trace.as("acs"),
-      resource,
-      certificate: edge,
-      trustedRoots: [ca],
-      faults,
-    }),
-  );
-  const script = createScript();
-  const common = { clock, faults };
-  const [acs, speech, openai] = await Promise.all([
-    startAcs({
-      ...common,
-      trace: trace.as("acs"),
-      resource,
-      pstn: directRouting,
-      tls: services,
-      ca: [ca],
-    }),
-    startSpeech({
-      ...common,
-      trace: trace.as("speech"),
-      synthesiser: voices.synthesiser,
-      recogniser: voices.recogniser,
-      keys: [SERVICE_KEYS.speech],
-    }),
-    startOpenAi({
-      ...common,
-      trace: trace.as("openai"),
-      script,
-      keys: [SERVICE_KEYS.openai],
-      deployments: [DEPLOYMENT],
-      ...(options.firstTokenMs === undefined ? {} : { firstTokenMs: options.firstTokenMs }),
-    }),
-  ]);
-  for (const service of [acs, speech, openai]) opened.use(service);
-  return { resource, directRouting, acs, speech, openai, script };
-}
-
 function describeLab(world: World, people: People, opened: AsyncDisposableStack): Lab {
   const { daemons, certificates, acs } = world;
   return {
@@ -214,7 +153,7 @@ function describeLab(world: World, people: People, opened: AsyncDisposableStack)
       udp: addressOf(daemons.carrier, "udp"),
       ws: addressOf(daemons.carrier, "ws"),
     },
-    agentEnvironment: agentEnvironment(world),
+    agentEnvironment: agentEnvironment(world, world.fixtures),
     async useAgent(webhookUrl) {
       await acs.subscribe(webhookUrl);
     },
@@ -223,26 +162,6 @@ function describeLab(world: World, people: People, opened: AsyncDisposableStack)
     hangUpAll: () => people.hangUpAll(),
     waitForQuiet: (wait) => waitForQuiet(world, wait),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
-  };
-}
-
-function agentEnvironment({ acs, speech, openai, fixtures, resource }: World) {
-  return {
-    AGENT_PORT: "0",
-    ACS_CONNECTION_STRING: acs.connectionString,
-    ACS_ALLOW_INSECURE_CONNECTION: "true",
-    ACS_CALLBACK_AUDIENCE: resource.resourceId,
-    ACS_CALLBACK_JWKS_URL: `${acs.url}/calling/keys`,
-    EVENT_GRID_SECRET: randomBytes(18).toString("base64url"),
-    SPEECH_HOST: speech.url,
-    SPEECH_KEY: SERVICE_KEYS.speech,
-    SPEECH_VOICE: VOICES.agent,
-    AZURE_OPENAI_ENDPOINT: openai.url,
-    AZURE_OPENAI_KEY: SERVICE_KEYS.openai,
-    AZURE_OPENAI_DEPLOYMENT: DEPLOYMENT,
-    AGENT_QUEUE_NUMBER: NUMBERS.queue,
-    AGENT_CUSTOMERS: join(fixtures, "customers.json"),
-    LOG_LEVEL: "silent",
   };
 }
 

@@ -23,8 +23,7 @@ export interface Fixtures {
   readonly ivr: Lab["ivr"];
   readonly sbc: SbcFixture;
   readonly acs: AcsFixture;
-  /** The agent under test. */
-  readonly agent: Agent;
+  readonly agent: AgentFixture;
   /** What the model will say. */
   readonly llm: Lab["script"];
   /** The human queue behind the SBC. */
@@ -33,6 +32,14 @@ export interface Fixtures {
   readonly lab: Lab;
   /** Aborted when the scenario is over. */
   readonly signal: AbortSignal;
+}
+
+/** The agent under test. */
+export interface AgentFixture {
+  /** Where it takes IncomingCall. */
+  readonly webhookUrl: string;
+  /** The bundled agent itself; `undefined` where another one is tested. */
+  readonly bundled: Agent | undefined;
 }
 
 export interface PhoneFixture {
@@ -83,10 +90,11 @@ export async function startRun(start: RunStart): Promise<ScenarioRun> {
       await startLab({
         ...options.lab,
         folder,
+        ...(settings.services === undefined ? {} : { services: settings.services }),
         faults: [...(options.faults ?? []), ...settings.faults],
       }),
     );
-    const agent = opened.use(await startBundledAgent(lab, start));
+    const agent = await findAgent(lab, start, opened);
     await lab.useAgent(agent.webhookUrl);
     const steps = new Steps({
       trace: lab.trace,
@@ -107,10 +115,15 @@ export async function startRun(start: RunStart): Promise<ScenarioRun> {
   }
 }
 
-function startBundledAgent(lab: Lab, { options, settings }: RunStart): Promise<Agent> {
-  return startAgent(
-    readConfig({ ...lab.agentEnvironment, ...options.agent, ...settings.agentEnvironment }),
-  );
+async function findAgent(
+  lab: Lab,
+  { options, settings }: RunStart,
+  opened: AsyncDisposableStack,
+): Promise<AgentFixture> {
+  if (settings.agentUrl !== undefined) return { webhookUrl: settings.agentUrl, bundled: undefined };
+  const environment = { ...lab.agentEnvironment, ...options.agent, ...settings.agentEnvironment };
+  const bundled = opened.use(await startAgent(readConfig(environment)));
+  return { webhookUrl: bundled.webhookUrl, bundled };
 }
 
 function closing(opened: AsyncDisposableStack, lab: Lab, folder: string): AsyncDisposable {
@@ -124,7 +137,7 @@ function closing(opened: AsyncDisposableStack, lab: Lab, folder: string): AsyncD
 
 interface FixtureParts {
   readonly lab: Lab;
-  readonly agent: Agent;
+  readonly agent: AgentFixture;
   readonly steps: Steps;
   readonly signal: AbortSignal;
 }
@@ -206,7 +219,10 @@ async function finish({ lab, agent }: Fixtures, steps: Steps): Promise<void> {
     await lab.waitForQuiet({
       signal,
       timeoutMs: AFTERMATH_TIMEOUT_MS,
-      also: () => (agent.activeCalls > 0 ? `${agent.activeCalls} call(s) at the agent` : undefined),
+      also: () => {
+        const calls = agent.bundled?.activeCalls ?? 0;
+        return calls > 0 ? `${calls} call(s) at the agent` : undefined;
+      },
     });
     const [unmatched] = lab.openai.unmatched;
     if (unmatched !== undefined) {

@@ -1,4 +1,4 @@
-import type { LabOptions } from "../../simulator/lab.ts";
+import { fixedServices, type LabOptions } from "../../simulator/lab.ts";
 
 type Fault = NonNullable<LabOptions["faults"]>[number];
 
@@ -13,17 +13,24 @@ export interface RunOptions {
   readonly faults: readonly Fault[];
   /** Settings that replace the bundled agent's (`--agent-env`). */
   readonly agentEnvironment: Readonly<Record<string, string>>;
+  /** An agent that runs already: its webhook for IncomingCall (`--agent`). Default: the bundled one. */
+  readonly agentUrl: string | undefined;
+  /** Where the services of the lab listen for that agent (`--port-base`). */
+  readonly services: LabOptions["services"];
   /** How often each scenario runs (`--repeat`). */
   readonly repeat: number;
 }
 
 export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
+  const portBase = environment["LINECHECK_PORT_BASE"];
   return {
     folder: environment["LINECHECK_OUT"] ?? "out",
     faults: parseList(environment["LINECHECK_FAULTS"]).map(parseFault),
     agentEnvironment: Object.fromEntries(
       parseList(environment["LINECHECK_AGENT_ENV"]).map(parsePair),
     ),
+    agentUrl: environment["LINECHECK_AGENT"],
+    services: portBase === undefined ? undefined : fixedServices(Number(portBase)),
     repeat: Number(environment["LINECHECK_REPEAT"] ?? "1"),
   };
 }

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { positiveInteger, readArguments, UsageError } from "./usage.ts";
+import { portBase, positiveInteger, readArguments, UsageError, webhookUrl } from "./usage.ts";
 
 /** Where linecheck itself is installed: its vitest configuration and its scenarios. */
 const HOME = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -22,6 +22,8 @@ export async function run(args: string[]): Promise<number> {
     allowPositionals: true,
     options: {
       fault: { type: "string", multiple: true, default: [] },
+      agent: { type: "string" },
+      "port-base": { type: "string", default: "8900" },
       "agent-env": { type: "string", multiple: true, default: [] },
       title: { type: "string" },
       repeat: { type: "string", default: "1" },
@@ -41,6 +43,8 @@ export async function run(args: string[]): Promise<number> {
     [
       ...positionals,
       `--reporter=${reporter}`,
+      // An agent that runs already knows one lab: its fixed ports are there once.
+      ...(values.agent === undefined ? [] : ["--no-file-parallelism"]),
       ...(values.reporter === "junit" ? [`--outputFile=${join(out, "junit.xml")}`] : []),
       ...(values.title === undefined ? [] : [`--testNamePattern=${RegExp.escape(values.title)}`]),
     ],
@@ -48,6 +52,12 @@ export async function run(args: string[]): Promise<number> {
       LINECHECK_OUT: out,
       LINECHECK_FAULTS: values.fault.join("\n"),
       LINECHECK_AGENT_ENV: values["agent-env"].join("\n"),
+      ...(values.agent === undefined
+        ? {}
+        : {
+            LINECHECK_AGENT: webhookUrl("--agent", values.agent),
+            LINECHECK_PORT_BASE: String(portBase(values["port-base"])),
+          }),
       LINECHECK_REPEAT: String(positiveInteger("--repeat", values.repeat)),
     },
   );

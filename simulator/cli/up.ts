@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type Lab, NUMBERS, startLab } from "../lab.ts";
+import { fixedServices, type Lab, NUMBERS, startLab } from "../lab.ts";
 import { scriptContactCentre } from "../openai/contact-centre.ts";
 import { startControl } from "./control.ts";
-import { readArguments, UsageError } from "./usage.ts";
+import { portBase, readArguments, webhookUrl } from "./usage.ts";
 
 /** How long the probe call may take. */
 const PROBE_TIMEOUT_MS = 20_000;
@@ -19,13 +19,19 @@ export async function up(args: string[]): Promise<number> {
     args,
     options: {
       subscribe: { type: "string" },
+      "port-base": { type: "string" },
       out: { type: "string", default: "out" },
     },
   });
-  const webhook = readWebhook(values.subscribe);
+  const webhook =
+    values.subscribe === undefined ? undefined : webhookUrl("--subscribe", values.subscribe);
+  const base = values["port-base"];
   const out = resolve(values.out);
   mkdirSync(out, { recursive: true });
-  await using lab = await startLab({ folder: out });
+  await using lab = await startLab({
+    folder: out,
+    ...(base === undefined ? {} : { services: fixedServices(portBase(base)) }),
+  });
   scriptContactCentre(lab.script);
   const caFile = join(out, "lab-ca.pem");
   const stateFile = join(out, "lab.json");
@@ -39,13 +45,6 @@ export async function up(args: string[]): Promise<number> {
   await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
   rmSync(stateFile, { force: true });
   return 0;
-}
-
-function readWebhook(text: string | undefined): string | undefined {
-  if (text === undefined || URL.canParse(text)) return text;
-  throw new UsageError(
-    `--subscribe: expected the agent's webhook URL, got ${JSON.stringify(text)}`,
-  );
 }
 
 function settings(lab: Lab, caFile: string): Record<string, string> {

@@ -22,3 +22,17 @@ export function positiveInteger(name: string, text: string): number {
     `${name}: expected a whole number from 1 to 999999, got ${JSON.stringify(text)}`,
   );
 }
+
+/** The first of the four ports of a lab with fixed addresses. */
+export function portBase(text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 1024 && port <= 65_500) return port;
+  throw new UsageError(
+    `--port-base: expected a port from 1024 to 65500, got ${JSON.stringify(text)}`,
+  );
+}
+
+export function webhookUrl(name: string, text: string): string {
+  if (URL.canParse(text) && /^https?:/.test(text)) return text;
+  throw new UsageError(`${name}: expected the agent's webhook URL, got ${JSON.stringify(text)}`);
+}

@@ -27,6 +27,8 @@ export interface OpenAiOptions {
   /** Deployment names; any other is 404 `DeploymentNotFound`. */
   deployments: readonly string[];
   host?: string;
+  /** Default 0: any free port. */
+  port?: number;
   /** With a key and certificate the service speaks https. */
   tls?: { key: string; cert: string };
   /** From the request to the first token. Default 150 ms. */
@@ -57,7 +59,7 @@ export async function startOpenAi(options: OpenAiOptions): Promise<OpenAi> {
   const server = options.tls ? createSecureServer(options.tls, listener) : createServer(listener);
   const host = options.host ?? "127.0.0.1";
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(0, host, resolve);
+    server.once("error", reject).listen(options.port ?? 0, host, resolve);
   });
   // A server that listens on a port always has this form of address.
   const { port } = server.address() as AddressInfo;

@@ -1,0 +1,163 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { type DirectRouting, startDirectRouting } from "../acs/direct-routing.ts";
+import { createResource, type Resource } from "../acs/resource.ts";
+import { type Acs, startAcs } from "../acs/server.ts";
+import type { Clock } from "../clock.ts";
+import type { FaultPlan } from "../faults.ts";
+import { createScript, type Script } from "../openai/script.ts";
+import { type OpenAi, startOpenAi } from "../openai/server.ts";
+import { type Speech, startSpeech } from "../speech/server.ts";
+import type { Trace } from "../trace.ts";
+import type { LabCertificates } from "./certificates.ts";
+import { NUMBERS, SBC_DOMAIN, SBC_FQDN, VOICES } from "./numbers.ts";
+import type { Voices } from "./voices.ts";
+
+/** Where the emulated services listen, for an agent that is configured before the lab starts. */
+export interface AzureAddresses {
+  readonly acsPort: number;
+  readonly acsSecurePort: number;
+  readonly speechPort: number;
+  readonly openaiPort: number;
+  /** Base64. */
+  readonly accessKey: string;
+  /** A GUID; the audience of callback tokens. */
+  readonly resourceId: string;
+}
+
+export interface AzureOptions {
+  readonly clock: Clock;
+  readonly trace: Trace;
+  readonly faults: FaultPlan;
+  readonly certificates: LabCertificates;
+  readonly voices: Voices;
+  /** Port of the SBC's TLS contact, as paired in the resource. */
+  readonly sbcPort: number;
+  /** Default: any free ports and random secrets. */
+  readonly at: AzureAddresses | undefined;
+  readonly firstTokenMs: number | undefined;
+}
+
+/** Microsoft's side of the lab. */
+export interface Azure {
+  readonly resource: Resource;
+  readonly directRouting: DirectRouting;
+  readonly acs: Acs;
+  readonly speech: Speech;
+  readonly openai: OpenAi;
+  readonly script: Script;
+}
+
+/**
+ * A lab with addresses that an agent can be configured with beforehand: four ports from `portBase`
+ * on, and a key that is known to everybody, as Azurite's is.
+ */
+export function fixedServices(portBase: number): AzureAddresses {
+  return {
+    acsPort: portBase,
+    acsSecurePort: portBase + 1,
+    speechPort: portBase + 2,
+    openaiPort: portBase + 3,
+    accessKey: "bGluZWNoZWNrLWxhYi1hY2Nlc3Mta2V5LW5vdC1hLXNlY3JldA==",
+    resourceId: "00000000-1ab0-4000-8000-00000000acac",
+  };
+}
+
+const SERVICE_KEYS = { speech: "lab-speech-key", openai: "lab-openai-key" } as const;
+const DEPLOYMENT = "voice-agent";
+
+export async function startAzure(
+  options: AzureOptions,
+  opened: AsyncDisposableStack,
+): Promise<Azure> {
+  const { clock, trace, faults, certificates, sbcPort, at } = options;
+  const resource = createResource({
+    name: "lab",
+    ...(at === undefined ? {} : { accessKey: at.accessKey, resourceId: at.resourceId }),
+    domains: [SBC_DOMAIN],
+    trunks: [{ fqdn: SBC_FQDN, sipSignalingPort: sbcPort, address: "127.0.0.1" }],
+    routes: [{ name: "human queue", numberPattern: `^\\${NUMBERS.queue}$`, trunks: [SBC_FQDN] }],
+  });
+  const directRouting = opened.use(
+    await startDirectRouting({
+      clock,
+      faults,
+      trace: trace.as("acs"),
+      resource,
+      certificate: certificates.edge,
+      trustedRoots: [certificates.ca],
+    }),
+  );
+  const script = createScript();
+  const services = { resource, directRouting, script };
+  const [acs, speech, openai] = await Promise.all([
+    startLabAcs(options, services),
+    startLabSpeech(options),
+    startLabOpenAi(options, script),
+  ]);
+  for (const service of [acs, speech, openai]) opened.use(service);
+  return { ...services, acs, speech, openai };
+}
+
+function startLabAcs(
+  { clock, trace, faults, certificates, at }: AzureOptions,
+  { resource, directRouting }: Pick<Azure, "resource" | "directRouting">,
+): Promise<Acs> {
+  return startAcs({
+    clock,
+    faults,
+    trace: trace.as("acs"),
+    resource,
+    pstn: directRouting,
+    tls: certificates.services,
+    ca: [certificates.ca],
+    ...(at === undefined ? {} : { port: at.acsPort, securePort: at.acsSecurePort }),
+  });
+}
+
+function startLabSpeech({ clock, trace, faults, voices, at }: AzureOptions): Promise<Speech> {
+  return startSpeech({
+    clock,
+    faults,
+    trace: trace.as("speech"),
+    synthesiser: voices.synthesiser,
+    recogniser: voices.recogniser,
+    keys: [SERVICE_KEYS.speech],
+    port: at?.speechPort ?? 0,
+  });
+}
+
+function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> {
+  const { clock, trace, faults, at, firstTokenMs = 150 } = options;
+  return startOpenAi({
+    clock,
+    faults,
+    trace: trace.as("openai"),
+    script,
+    keys: [SERVICE_KEYS.openai],
+    deployments: [DEPLOYMENT],
+    port: at?.openaiPort ?? 0,
+    firstTokenMs,
+  });
+}
+
+/** Settings that point the bundled agent at these services, by environment name. */
+export function agentEnvironment({ acs, speech, openai, resource }: Azure, fixtures: string) {
+  return {
+    AGENT_PORT: "0",
+    ACS_CONNECTION_STRING: acs.connectionString,
+    ACS_ALLOW_INSECURE_CONNECTION: "true",
+    ACS_CALLBACK_AUDIENCE: resource.resourceId,
+    ACS_CALLBACK_JWKS_URL: `${acs.url}/calling/keys`,
+    EVENT_GRID_SECRET: randomBytes(18).toString("base64url"),
+    SPEECH_HOST: speech.url,
+    SPEECH_KEY: SERVICE_KEYS.speech,
+    SPEECH_VOICE: VOICES.agent,
+    AZURE_OPENAI_ENDPOINT: openai.url,
+    AZURE_OPENAI_KEY: SERVICE_KEYS.openai,
+    AZURE_OPENAI_DEPLOYMENT: DEPLOYMENT,
+    AGENT_QUEUE_NUMBER: NUMBERS.queue,
+    AGENT_CUSTOMERS: join(fixtures, "customers.json"),
+    LOG_LEVEL: "silent",
+  };
+}
