@@ -42,6 +42,11 @@ export interface DirectRoutingOptions {
   readonly policy?: Partial<EdgePolicy>;
   readonly timers?: Partial<Timers>;
   readonly ids?: IdSource;
+  /**
+   * Seed it for the same order of trunks in every run. Default: that of `ids`, which a seed does
+   * not make repeatable here, because probes draw on it too.
+   */
+  readonly random?: () => number;
   readonly faults?: FaultPlan;
 }
 
@@ -122,6 +127,7 @@ function createServices(
     resource,
     policy,
     ids,
+    random: options.random ?? (() => ids.random()),
     mediaHost,
     faults: options.faults ?? faultPlan(),
     findings: new Findings(trace),

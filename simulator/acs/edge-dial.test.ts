@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { createCertificateAuthority, createKeyPair } from "../certificates.ts";
 import { manualClock, systemClock } from "../clock.ts";
+import type { DirectRoutingOptions } from "./direct-routing.ts";
 import type { DialOptions } from "./pstn.ts";
 import {
   connect,
@@ -200,6 +201,16 @@ test("giving up cancels the INVITE", async () => {
   expect(await cancelled).toContain(`text="${CORRELATION};`);
 });
 
+function answeredProbes({ trace }: EdgeLab): number {
+  return trace.events.filter(
+    (event) =>
+      event.type === "sip" &&
+      event.party === "acs" &&
+      event.direction === "in" &&
+      /^SIP\/2\.0 200 [^]*OPTIONS/.test(event.message),
+  ).length;
+}
+
 function isRinging(event: EdgeLab["trace"]["events"][number]): boolean {
   return event.type === "sip" && event.party === "acs" && event.message.startsWith("SIP/2.0 180");
 }
@@ -212,6 +223,58 @@ test("no route, no path", async () => {
     subCode: 510_559,
     message: "call to +18005550150: no voice route matches: No viable path",
   });
+});
+
+test("a pattern that cannot match is named when no route is found", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  lab.resource.setRoutes([{ ...EVERY_NUMBER, numberPattern: "^+[1-9][0-9]{3,23}$" }]);
+  expect(String(await refusal(dial(lab)))).toContain(
+    'route "all", ^+[1-9][0-9]{3,23}$: at 1, "^+" repeats an anchor',
+  );
+});
+
+test("a route's own caller id replaces the caller's", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  lab.resource.setRoutes([{ ...EVERY_NUMBER, callerIdOverride: "+18005550000" }]);
+  const dialled = refusal(dial(lab));
+  const invite = await lab.sbc.next("INVITE");
+  expect(invite.request.from.uri).toContain("sip:+18005550000@");
+  invite.respond(603);
+  await dialled;
+});
+
+test.each([
+  ["as drawn", { random: () => 0 }, SECOND],
+  ["as drawn otherwise", { random: () => 0.99 }, SBC],
+  ["by policy as listed", { random: () => 0, policy: { trunkOrder: "listed" } }, SBC],
+] satisfies [string, Partial<DirectRoutingOptions>, string][])(
+  "the trunks of one route are tried in an order %s",
+  async (_how, options, expected) => {
+    await using lab = await startOnlineLab({ certificates, ...options });
+    await using second = await addSecond(lab);
+    lab.resource.setRoutes([{ ...EVERY_NUMBER, trunks: [SBC, SECOND] }]);
+    const dialled = refusal(dial(lab));
+    const invite = await Promise.race([lab.sbc.next("INVITE"), second.next("INVITE")]);
+    expect(invite.request.uri).toContain(`@${expected}:`);
+    invite.respond(603);
+    await dialled;
+  },
+);
+
+test("a trunk that is not healthy is tried last", async () => {
+  const time = manualClock({ start: clock.date() });
+  const options = { clock: time, policy: { healthyForMs: 30_000 }, random: () => 0.99 };
+  await using lab = await startOnlineLab({ certificates, ...options });
+  await using second = await addSecond(lab);
+  lab.resource.setRoutes([{ ...EVERY_NUMBER, trunks: [SBC, SECOND] }]);
+  // Time leaps past answers that are on their way, and a probe would fail for that.
+  await expect.poll(() => answeredProbes(lab)).toBe(6);
+  await time.advance(31_000);
+  await Promise.all(lab.edge.datacenters.map((datacenter) => second.options(datacenter)));
+  const dialled = dial(lab);
+  (await second.next("INVITE")).respond(503);
+  await lab.sbc.accept(await lab.sbc.next("INVITE"));
+  expect(await dialled).toHaveProperty("to", QUEUE);
 });
 
 test("nothing is sent to a trunk that never sent OPTIONS", async () => {

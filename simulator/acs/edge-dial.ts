@@ -53,12 +53,13 @@ const FAILOVER_STATUSES = new Set([408, 503, 504]);
 export async function dialRoutes(edge: EdgeServices, order: DialOrder): Promise<EdgeCall> {
   const what = `call to ${order.to}`;
   if (edge.options.resource.routesFor(order.to).length === 0) {
-    throw refusedByEdge(REFUSALS.noRoute, `${what}: no voice route matches`);
+    const warnings = edge.options.resource.warnings.map((warning) => `; ${warning}`).join("");
+    throw refusedByEdge(REFUSALS.noRoute, `${what}: no voice route matches${warnings}`);
   }
   let last = refusedByEdge(REFUSALS.noRoute, `${what}: no trunk of its voice routes is available`);
-  for (const trunk of candidates(edge, order)) {
+  for (const { trunk, from } of candidates(edge, order)) {
     try {
-      return await dialFromAnywhere(edge, { ...order, trunk });
+      return await dialFromAnywhere(edge, { ...order, trunk, from });
     } catch (error) {
       if (!(error instanceof PstnRefusal) || !isFailover(error)) throw error;
       last = error;
@@ -97,22 +98,27 @@ export async function dialTrunk(edge: EdgeServices, order: TrunkOrder): Promise<
   }
 }
 
-function candidates(edge: EdgeServices, { to, datacenter }: DialOrder): Trunk[] {
+/** A trunk that may carry a call, and the caller id it is to show. */
+type Candidate = Pick<TrunkOrder, "trunk" | "from">;
+
+function candidates(edge: EdgeServices, { to, from, datacenter }: DialOrder): Candidate[] {
   const { resource, health } = edge.options;
   const region = (datacenter ?? firstServing(edge)).name;
-  const chosen = new Map<string, Trunk>();
+  const chosen = new Map<string, Candidate>();
   for (const route of resource.routesFor(to)) {
     const known = route.trunks
       .map((fqdn) => resource.trunk(fqdn))
       .filter((trunk) => trunk?.enabled);
-    for (const trunk of edge.shuffled(known)) {
-      if (trunk !== undefined) chosen.set(trunk.fqdn, trunk);
+    const callerId = route.callerIdOverride ?? from;
+    for (const trunk of edge.policy.trunkOrder === "random" ? edge.shuffled(known) : known) {
+      if (trunk === undefined || chosen.has(trunk.fqdn)) continue;
+      chosen.set(trunk.fqdn, { trunk, from: callerId });
     }
   }
   const usable = [...chosen.values()].filter(
-    ({ fqdn }) => edge.policy.unseenTrunks === "try" || health.wasSeen(fqdn),
+    ({ trunk }) => edge.policy.unseenTrunks === "try" || health.wasSeen(trunk.fqdn),
   );
-  const isDemoted = ({ fqdn }: Trunk) => !health.isHealthyAt(fqdn, region);
+  const isDemoted = ({ trunk }: Candidate) => !health.isHealthyAt(trunk.fqdn, region);
   return usable.toSorted((a, b) => Number(isDemoted(a)) - Number(isDemoted(b)));
 }
 

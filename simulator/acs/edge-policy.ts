@@ -31,6 +31,8 @@ export interface EdgePolicy {
   readonly contextLifeMs: number;
   /** Nothing but 100 came to our INVITE within this: the next trunk is tried. */
   readonly failoverTimeoutMs: number;
+  /** Order of the healthy trunks of one route. */
+  readonly trunkOrder: "random" | "listed";
   /** Trunks that never sent a valid OPTIONS: nothing is sent to them. */
   readonly unseenTrunks: "skip" | "try";
   /** Between our probes of one trunk, from each datacenter. */
@@ -74,6 +76,7 @@ export const DEFAULT_EDGE_POLICY: EdgePolicy = {
   missingNotify: "drop",
   contextLifeMs: 60_000,
   failoverTimeoutMs: 10_000,
+  trunkOrder: "random",
   unseenTrunks: "skip",
   optionsIntervalMs: 60_000,
   optionsTimeoutMs: 10_000,

@@ -79,14 +79,14 @@ export class Renegotiation implements Disposable {
    * the pause of RFC 3261 §14.1. Rejects with an Error when the border controller refuses.
    */
   async ask(direction: Direction): Promise<void> {
-    const { clock, ids } = this.#call.edge.options;
+    const { clock, random } = this.#call.edge.options;
     for (let attempt = 1; ; attempt += 1) {
       const status = await this.#askOnce(direction);
       if (status < 300) return;
       if (status !== 491 || attempt === GLARE_ATTEMPTS) {
         throw new Error(`re-INVITE to ${this.#call.trunk.fqdn} was refused with ${status}`);
       }
-      const pauseMs = 2_100 + Math.floor(ids.random() * 190) * 10;
+      const pauseMs = 2_100 + Math.floor(random() * 190) * 10;
       await clock.sleep(pauseMs, { signal: this.#abort.signal });
     }
   }

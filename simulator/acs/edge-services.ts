@@ -28,6 +28,8 @@ export interface EdgeServicesOptions {
   readonly resource: Resource;
   readonly policy: EdgePolicy;
   readonly ids: IdSource;
+  /** A number in [0, 1) for each free choice: the order of trunks, the pause after glare. */
+  readonly random: () => number;
   readonly faults: FaultPlan;
   /** Address of our media sockets. */
   readonly mediaHost: string;
@@ -110,7 +112,7 @@ export class EdgeServices {
   shuffled<Item>(items: readonly Item[]): Item[] {
     const shuffled = [...items];
     for (let last = shuffled.length - 1; last > 0; last--) {
-      const other = Math.floor(this.options.ids.random() * (last + 1));
+      const other = Math.floor(this.options.random() * (last + 1));
       const [a, b] = [shuffled[last], shuffled[other]];
       if (a !== undefined && b !== undefined) [shuffled[last], shuffled[other]] = [b, a];
     }

@@ -66,9 +66,12 @@ test.each([
   [{ trunks: [{ ...TRUNK, sipSignalingPort: 0 }] }, "INVALID_PORT"],
   [{ trunks: [{ ...TRUNK, sipSignalingPort: 65_536 }] }, "INVALID_PORT"],
   [{ trunks: [{ ...TRUNK, address: "sbc.linecheck.test" }] }, "INVALID_ADDRESS"],
-  [{ routes: [{ ...ROUTE, name: "" }] }, "INVALID_ROUTE"],
-  [{ routes: [{ ...ROUTE, name: "a".repeat(257) }] }, "INVALID_ROUTE"],
-  [{ routes: [{ ...ROUTE, numberPattern: "" }] }, "INVALID_ROUTE"],
+  [{ routes: [{ ...ROUTE, name: "" }] }, "INVALID_ROUTE_NAME"],
+  [{ routes: [{ ...ROUTE, name: "a".repeat(257) }] }, "INVALID_ROUTE_NAME"],
+  [{ routes: [{ ...ROUTE, description: "a".repeat(1025) }] }, "INVALID_ROUTE"],
+  [{ routes: [{ ...ROUTE, numberPattern: "" }] }, "INVALID_PATTERN"],
+  [{ routes: [ROUTE, ROUTE] }, "DUPLICATE_ROUTE"],
+  [{ routes: [{ ...ROUTE, trunks: [...ROUTE.trunks, ...ROUTE.trunks] }] }, "DUPLICATE_TRUNK"],
   [{ routes: [{ ...ROUTE, trunks: ["other.linecheck.test"] }] }, "UNKNOWN_TRUNK"],
   [{ routes: Array.from({ length: 251 }, () => ROUTE) }, "INVALID_ROUTE"],
   [{ numbers: ["18005550100"] }, "INVALID_NUMBER"],
@@ -78,10 +81,38 @@ test.each([
 });
 
 test("a broken pattern is refused with its place", () => {
-  const routes = [{ ...ROUTE, numberPattern: String.raw`^+1(\d[10])$` }];
+  const routes = [{ ...ROUTE, numberPattern: String.raw`^\+1(\d{10}$` }];
   expect(() => create({ routes })).toThrow(
-    String.raw`route "everything", ^+1(\d[10])$: at 1, nothing to repeat before "+"`,
+    String.raw`route "everything", ^\+1(\d{10}$: at 4, this group is never closed`,
   );
+});
+
+test("a pattern that the service stores and that matches nothing is warned of", () => {
+  const routes = [ROUTE, { ...ROUTE, name: "docs", numberPattern: String.raw`^+1(\d[10])$` }];
+  expect(create({ routes }).warnings).toEqual([
+    String.raw`route "docs", ^+1(\d[10])$: at 1, "^+" repeats an anchor; a plus sign is written \+`,
+  ]);
+});
+
+test("a change of several things happens as a whole or not at all", () => {
+  const resource = create();
+  const trunks = { "two.linecheck.test": { sipSignalingPort: 5062 }, "sbc.linecheck.test": null };
+  expect(() => resource.update({ trunks })).toThrow("names the trunk sbc.linecheck.test");
+  expect(resource.trunks.map(({ fqdn }) => fqdn)).toEqual(["sbc.linecheck.test"]);
+  resource.update({ trunks, routes: [{ ...ROUTE, trunks: ["two.linecheck.test"] }] });
+  expect(resource.trunks.map(({ fqdn }) => fqdn)).toEqual(["two.linecheck.test"]);
+});
+
+test("a change can add a domain and a trunk of it, and take both away again", () => {
+  const resource = create();
+  const fqdn = "sbc.other.test";
+  resource.update({ domains: { "other.test": true }, trunks: { [fqdn]: { sipSignalingPort: 1 } } });
+  expect(resource.trunk(fqdn)?.sipSignalingPort).toBe(1);
+  resource.update({ trunks: { [fqdn]: { directTransfer: true } } });
+  expect(resource.trunk(fqdn)).toMatchObject({ sipSignalingPort: 1, directTransfer: true });
+  resource.update({ domains: { "other.test": null }, trunks: { [fqdn]: null } });
+  expect(resource.trunk(fqdn)).toBeUndefined();
+  expect(resource.isVerified(fqdn)).toBe(false);
 });
 
 test("a trunk that a route names cannot be deleted", () => {

@@ -1,6 +1,12 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { isIP } from "node:net";
-import { checkPattern, matchingRoutes, type VoiceRoute } from "./voice-routes.ts";
+import {
+  checkPattern,
+  matchingRoutes,
+  type PatternFault,
+  patternWarning,
+  type VoiceRoute,
+} from "./voice-routes.ts";
 
 /** A session border controller paired with the resource: `SipTrunk` of the SipRouting API. */
 export interface Trunk {
@@ -46,6 +52,9 @@ export type ResourceErrorCode =
   | "INVALID_ADDRESS"
   | "DOMAIN_NOT_VERIFIED"
   | "INVALID_ROUTE"
+  | "INVALID_ROUTE_NAME"
+  | "DUPLICATE_ROUTE"
+  | "DUPLICATE_TRUNK"
   | "INVALID_PATTERN"
   | "UNKNOWN_TRUNK"
   | "TRUNK_IN_USE"
@@ -76,6 +85,8 @@ export interface Resource {
   readonly numbers: readonly string[];
   /** The trunk paired under exactly this host name. */
   trunk(fqdn: string): Trunk | undefined;
+  /** Changes several things at once, or nothing. Throws {@link ResourceError}. */
+  update(change: ResourceChange): void;
   /** Adds a trunk or changes one. Throws {@link ResourceError}. */
   setTrunk(trunk: TrunkSettings): Trunk;
   /** Throws TRUNK_IN_USE while a route names it. */
@@ -87,6 +98,15 @@ export interface Resource {
   isVerified(fqdn: string): boolean;
   /** Matching routes in order. */
   routesFor(number: string): readonly VoiceRoute[];
+  /** What is odd about the routes, though the service stores them. */
+  readonly warnings: readonly string[];
+}
+
+/** A merge patch: `null` takes an entry away, routes are replaced as a whole. */
+export interface ResourceChange {
+  readonly domains?: Readonly<Record<string, boolean | null>>;
+  readonly trunks?: Readonly<Record<string, Partial<Omit<Trunk, "fqdn">> | null>>;
+  readonly routes?: readonly VoiceRoute[];
 }
 
 /** Limits of the SipRouting API (`@azure/communication-phone-numbers`). */
@@ -116,8 +136,8 @@ class MemoryResource implements Resource {
   readonly accessKey: string;
   readonly resourceId: string;
   readonly numbers: readonly string[];
-  readonly #domains = new Map<string, Domain>();
-  readonly #trunks = new Map<string, Trunk>();
+  #domains = new Map<string, Domain>();
+  #trunks = new Map<string, Trunk>();
   #routes: readonly VoiceRoute[] = [];
 
   constructor(name: string, accessKey: string, resourceId: string, numbers: readonly string[]) {
@@ -165,12 +185,32 @@ class MemoryResource implements Resource {
     this.#trunks.delete(fqdn.toLowerCase());
   }
 
+  update({ domains = {}, trunks = {}, routes }: ResourceChange): void {
+    const before = [this.#domains, this.#trunks, this.#routes] as const;
+    this.#domains = new Map(this.#domains);
+    this.#trunks = new Map(this.#trunks);
+    try {
+      for (const [fqdn, verified] of Object.entries(domains)) this.#changeDomain(fqdn, verified);
+      for (const [fqdn, change] of Object.entries(trunks)) this.#changeTrunk(fqdn, change);
+      this.setRoutes(routes ?? this.#routes);
+    } catch (error) {
+      [this.#domains, this.#trunks, this.#routes] = before;
+      throw error;
+    }
+  }
+
   setRoutes(routes: readonly VoiceRoute[]): void {
     if (routes.length > LIMITS.routes) {
       const message = `at most ${LIMITS.routes} voice routes, got ${routes.length}`;
       throw new ResourceError("INVALID_ROUTE", "routes", message);
     }
     for (const route of routes) this.#checkRoute(route);
+    const names = routes.map(({ name }) => name);
+    const repeated = names.find((name, index) => names.indexOf(name) !== index);
+    if (repeated !== undefined) {
+      const message = `two voice routes are called "${repeated}"`;
+      throw new ResourceError("DUPLICATE_ROUTE", repeated, message);
+    }
     this.#routes = [...routes];
   }
 
@@ -190,13 +230,32 @@ class MemoryResource implements Resource {
     return matchingRoutes(this.#routes, number);
   }
 
+  get warnings(): readonly string[] {
+    return this.#routes.flatMap((route) => {
+      const warning = patternWarning(route.numberPattern);
+      return warning === undefined ? [] : [complaint(route, warning)];
+    });
+  }
+
+  #changeDomain(fqdn: string, verified: boolean | null): void {
+    if (verified === null) this.#domains.delete(fqdn.toLowerCase());
+    else this.setDomain({ fqdn, verified });
+  }
+
+  #changeTrunk(fqdn: string, change: Partial<Trunk> | null): void {
+    if (change === null) {
+      this.#trunks.delete(fqdn.toLowerCase());
+      return;
+    }
+    const sipSignalingPort = change.sipSignalingPort ?? this.trunk(fqdn)?.sipSignalingPort ?? 0;
+    this.setTrunk({ ...change, fqdn, sipSignalingPort });
+  }
+
   #checkRoute(route: VoiceRoute): void {
     checkRouteShape(route);
     const fault = checkPattern(route.numberPattern);
     if (fault !== undefined) {
-      const { position, reason } = fault;
-      const message = `route "${route.name}", ${route.numberPattern}: at ${position}, ${reason}`;
-      throw new ResourceError("INVALID_PATTERN", route.name, message);
+      throw new ResourceError("INVALID_PATTERN", route.name, complaint(route, fault));
     }
     const missing = route.trunks.find((fqdn) => this.trunk(fqdn) === undefined);
     if (missing !== undefined) {
@@ -236,17 +295,24 @@ function checkHostName(fqdn: string): void {
   throw new ResourceError("INVALID_FQDN", fqdn, message);
 }
 
+function complaint({ name, numberPattern }: VoiceRoute, { position, reason }: PatternFault) {
+  return `route "${name}", ${numberPattern}: at ${position}, ${reason}`;
+}
+
 function checkRouteShape({ name, description = "", numberPattern, trunks }: VoiceRoute): void {
-  const faults = [
-    [name.length === 0 || name.length > LIMITS.nameLength, "name of 1 to 256 characters"],
-    [description.length > LIMITS.descriptionLength, "description of at most 1024 characters"],
-    [numberPattern.length === 0, "numberPattern that is not empty"],
-    [numberPattern.length > LIMITS.patternLength, "numberPattern of at most 1024 characters"],
-    [trunks.length > LIMITS.trunksPerRoute, "list of at most 250 trunks"],
-  ] as const;
-  const expected = faults.find(([broken]) => broken)?.[1];
-  if (expected === undefined) return;
-  throw new ResourceError("INVALID_ROUTE", name, `route "${name}": expected a ${expected}`);
+  const { length } = numberPattern;
+  const hasName = name.length > 0 && name.length <= LIMITS.nameLength;
+  const rules: readonly (readonly [boolean, ResourceErrorCode, string])[] = [
+    [hasName, "INVALID_ROUTE_NAME", "a name of 1 to 256 characters"],
+    [description.length <= LIMITS.descriptionLength, "INVALID_ROUTE", "a shorter description"],
+    [length > 0 && length <= LIMITS.patternLength, "INVALID_PATTERN", "1 to 1024 characters"],
+    [trunks.length <= LIMITS.trunksPerRoute, "INVALID_ROUTE", "at most 250 trunks"],
+    [new Set(trunks).size === trunks.length, "DUPLICATE_TRUNK", "each trunk once"],
+  ];
+  const broken = rules.find(([holds]) => !holds);
+  if (broken === undefined) return;
+  const [, code, expected] = broken;
+  throw new ResourceError(code, name, `route "${name}": expected ${expected}`);
 }
 
 function checkNumber(number: string): void {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkPattern, matchesPattern, matchingRoutes } from "./voice-routes.ts";
+import { checkPattern, matchesPattern, matchingRoutes, patternWarning } from "./voice-routes.ts";
 
 test.each([
   [String.raw`^\+\d+$`],
@@ -15,7 +15,7 @@ test.each([
 });
 
 test.each([
-  [String.raw`^+1(\d[10])$`, 1, 'nothing to repeat before "+"'],
+  [String.raw`+1(\d{10})$`, 0, 'nothing to repeat before "+"'],
   [String.raw`^\+1(\d{10}$`, 4, "this group is never closed"],
   [String.raw`^\+1\d{10})$`, 10, "no group is open here"],
   ["^[0-9", 1, "this character class is never closed"],
@@ -28,6 +28,24 @@ test.each([
 ])("the broken pattern %s is refused at %i", (pattern, position, reason) => {
   expect(checkPattern(pattern)).toEqual({ position, reason });
 });
+
+test("a quantified anchor is stored, matches no number with a plus, and is warned of", () => {
+  const pattern = "^+[1-9][0-9]{3,23}$";
+  expect(checkPattern(pattern)).toBeUndefined();
+  expect(matchesPattern(pattern, "+14255550100")).toBe(false);
+  expect(matchesPattern(pattern, "14255550100")).toBe(true);
+  expect(patternWarning(pattern)).toEqual({
+    position: 1,
+    reason: String.raw`"^+" repeats an anchor; a plus sign is written \+`,
+  });
+});
+
+test.each([String.raw`^\+1$`, "[$+]1", String.raw`\$+1`, "^(1|2)+$"])(
+  "%s quantifies no anchor",
+  (pattern) => {
+    expect(patternWarning(pattern)).toBeUndefined();
+  },
+);
 
 test("a group name that is used twice is refused in the engine's words", () => {
   expect(checkPattern("(?<a>1)(?<a>2)")?.reason).toMatch(/duplicate/i);

@@ -6,6 +6,8 @@ export interface VoiceRoute {
   readonly numberPattern: string;
   /** FQDNs of the trunks that may carry the call. */
   readonly trunks: readonly string[];
+  /** Shown instead of the caller's number (preview API). */
+  readonly callerIdOverride?: string;
 }
 
 /** What is wrong with a pattern, and where: `position` counts characters from 0. */
@@ -27,6 +29,18 @@ export function checkPattern(pattern: string): PatternFault | undefined {
   const unclosed = scan.open.at(-1);
   if (unclosed !== undefined) return { position: unclosed, reason: "this group is never closed" };
   return uncompilable(pattern);
+}
+
+/**
+ * What a pattern that compiles hardly means: `^+1` repeats the anchor, it does not match a plus
+ * sign. The service stores such patterns, and calls then find no route.
+ */
+export function patternWarning(pattern: string): PatternFault | undefined {
+  const position = quantifiedAnchor(pattern);
+  if (position === undefined) return undefined;
+  const written = pattern.slice(position - 1, position + 1);
+  const reason = `"${written}" repeats an anchor; a plus sign is written \\+`;
+  return { position, reason };
 }
 
 /** Does a stored pattern match a dialled number? .NET searches, it does not anchor by itself. */
@@ -65,7 +79,7 @@ function step(scan: Scan): PatternFault | undefined {
     case ")":
       return closeGroup(scan);
     default:
-      scan.repeatable = !"^$|".includes(pattern.charAt(position));
+      scan.repeatable = pattern.charAt(position) !== "|";
       scan.position += 1;
       return undefined;
   }
@@ -85,7 +99,7 @@ function quantify(scan: Scan, [text, least, , most]: RegExpExecArray): PatternFa
 function escape(scan: Scan): PatternFault | undefined {
   const { pattern, position } = scan;
   if (position + 1 >= pattern.length) return { position, reason: "nothing follows the backslash" };
-  scan.repeatable = !"AzZbBG".includes(pattern.charAt(position + 1));
+  scan.repeatable = true;
   scan.position += 2;
   return undefined;
 }
@@ -138,8 +152,32 @@ function uncompilable(pattern: string): PatternFault | undefined {
   }
 }
 
-/** .NET's anchors `\A`, `\z` and `\Z` written the way JavaScript has them. */
+const ANCHORS: Readonly<Record<string, string>> = {
+  "^": "^",
+  $: "$",
+  "\\A": "^",
+  "\\z": "$",
+  "\\Z": "$",
+  "\\b": "\\b",
+  "\\B": "\\B",
+};
+/** Classes and escapes are passed over whole, so that an anchor found is one. */
+const PIECES = /\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|[^]/g;
+
+/** .NET's anchors the way JavaScript has them; a quantified one needs a group around it. */
 function compile(pattern: string): RegExp {
-  const anchors: Record<string, string> = { "\\A": "^", "\\z": "$", "\\Z": "$" };
-  return new RegExp(pattern.replaceAll(/\\./g, (escaped) => anchors[escaped] ?? escaped));
+  const translated = pattern.replaceAll(PIECES, (piece, at: number) => {
+    const anchor = ANCHORS[piece];
+    if (anchor === undefined) return piece;
+    return QUANTIFIER.test(pattern.slice(at + piece.length)) ? `(?:${anchor})` : anchor;
+  });
+  return new RegExp(translated);
+}
+
+function quantifiedAnchor(pattern: string): number | undefined {
+  for (const { 0: piece, index } of pattern.matchAll(PIECES)) {
+    const after = index + piece.length;
+    if (ANCHORS[piece] !== undefined && QUANTIFIER.test(pattern.slice(after))) return after;
+  }
+  return undefined;
 }
