@@ -50,6 +50,13 @@ Content-Length: ${OFFER.length + OFFER.split("\n").length - 1}
 
 ${OFFER}`;
 
+/** RFC 3261 §9.1: the INVITE's own Request-URI, Via, From, To, Call-ID and CSeq number. */
+const CANCEL = `${invite()
+  .slice(0, invite().indexOf("Contact:"))
+  .replaceAll("INVITE", "CANCEL")}Content-Length: 0
+
+`;
+
 const request = (method: string, ok: string, cseq = 2) => `${method} ${contactOf(ok)} SIP/2.0
 Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK-${method}${cseq}
 Max-Forwards: 70
@@ -130,20 +137,37 @@ test("a caller who gives up cancels the call behind the carrier", async () => {
   caller.send(invite());
   const onward = await ivr.receive(/^INVITE/);
   ivr.send(answer(onward, "180 Ringing"));
-  const ringing = await caller.receive(/^SIP\/2.0 180/);
+  await caller.receive(/^SIP\/2.0 180/);
 
-  const cancel = request("CANCEL", ringing, 1).replace(
-    /^CANCEL \S*/,
-    "CANCEL sip:+18005551234@127.0.0.1:{peer}",
-  );
-  caller.send(
-    `${cancel.replace("z9hG4bK-CANCEL1", "z9hG4bK-call").replace(/;tag=[^\n]*\nCall/, "\nCall")}Content-Length: 0\n\n`,
-  );
+  caller.send(CANCEL);
 
   const passed = await ivr.receive(/^CANCEL/);
   expect(header(passed, "Call-ID")).toBe(header(onward, "Call-ID"));
   expect(await caller.receive(/^SIP\/2.0 487/)).toContain("call-1");
 });
+
+test.for(["answer first", "CANCEL first"])(
+  "a CANCEL that crosses the answer leaves nobody connected (%s)",
+  async (order) => {
+    const { caller, ivr, carrier } = await network();
+    caller.send(invite());
+    const onward = await ivr.receive(/^INVITE/);
+    ivr.send(answer(onward, "180 Ringing"));
+    await caller.receive(/^SIP\/2.0 180/);
+
+    const steps = [() => ivr.send(ok(onward, ivr)), () => caller.send(CANCEL)];
+    for (const step of order === "answer first" ? steps : steps.toReversed()) step();
+
+    await ivr.receive(/^ACK/);
+    ivr.send(answer(await ivr.receive(/^BYE/), "200 OK"));
+    const final = await caller.receive(/^SIP\/2.0 (?:487|200 OK[^]*INVITE)/);
+    if (final.startsWith("SIP/2.0 200")) {
+      caller.send(`${request("ACK", final)}Content-Length: 0\n\n`);
+      caller.send(answer(await caller.receive(/^BYE/), "200 OK"));
+    }
+    await expect.poll(() => carrier.callCount).toBe(0);
+  },
+);
 
 test.for([
   ["486 Busy Here", "486 Busy Here"],

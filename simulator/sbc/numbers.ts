@@ -28,8 +28,11 @@ function expand(digits: string, plan: NumberPlan): string {
 /** Where calls to a number go: to Microsoft over TLS, or to a SIP server of the trunk side. */
 export interface SbcRoute {
   number: string | RegExp;
-  /** `microsoft`, or `sip:host:port` with an optional `;transport=tcp`. */
-  to: string;
+  /**
+   * `microsoft`, or `sip:host:port` with an optional `;transport=tcp`; several are tried in order
+   * (least cost first) when one is out of service.
+   */
+  to: string | readonly string[];
 }
 
 /** The first route for a number. Microsoft is no target for what Microsoft sent: that would loop. */

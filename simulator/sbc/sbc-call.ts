@@ -10,7 +10,7 @@ import type { DomainSide } from "./domain-side.ts";
 import { EarlyMedia } from "./early-media.ts";
 import { passHeaders, strippedHeaders, withoutHeader } from "./header-policy.ts";
 import { dialLeg, type Leg, type LegTarget, openLegMedia, type Side } from "./leg.ts";
-import { routeFor, toE164 } from "./numbers.ts";
+import { routeFor, type SbcRoute, toE164 } from "./numbers.ts";
 import type { ReferTarget } from "./refer-to.ts";
 import type { SettledSbcOptions } from "./sbc.ts";
 import { transfer } from "./transfer.ts";
@@ -88,13 +88,18 @@ export class SbcCall {
   }
 
   /** Where a number's route leads, and the INVITE's headers on that side. */
-  #target(number: string, to: string, headers: Readonly<Record<string, string>>): LegTarget {
+  #target(
+    number: string,
+    to: SbcRoute["to"],
+    headers: Readonly<Record<string, string>>,
+  ): LegTarget {
     const { domain, headerPolicy } = this.#options;
     const passed = passHeaders(headers, headerPolicy);
     if (to !== "microsoft") {
-      const uri = to.replace(/^(sips?:)/, `$1${number}@`);
+      const servers = typeof to === "string" ? [to] : to;
+      const attempts = servers.map((uri) => ({ uri: uri.replace(/^(sips?:)/, `$1${number}@`) }));
       const From = `<sip:${this.#callerNumber()}@localhost>`;
-      return { side: "trunk", attempts: [{ uri }], headers: { ...passed, From } };
+      return { side: "trunk", attempts, headers: { ...passed, From } };
     }
     const attempts = this.#options.orderProxies(domain.toNumber(number));
     return { side: "domain", attempts, headers: { ...passed, ...this.#domainHeaders() } };

@@ -4,7 +4,7 @@ import { createCertificateAuthority } from "../certificates.ts";
 import { systemClock } from "../clock.ts";
 import { sendRequest } from "../drachtio/application.ts";
 import { dial, hangUp } from "../drachtio/dial.ts";
-import { answer, header } from "../drachtio/test-peer.ts";
+import { answer, header, openTestPeer } from "../drachtio/test-peer.ts";
 import { faultPlan } from "../faults.ts";
 import type { SbcOptions } from "./sbc.ts";
 import {
@@ -179,6 +179,32 @@ test("the next proxy is tried after 503 and a refused connection, and after noth
   expect(invitation.request.uri).toContain("@sip.pstnhub.microsoft.com:");
   invitation.refuse(486);
   await opened.trunk.receive(/^SIP\/2.0 486/);
+});
+
+test("a trunk server out of service hands over to the next one", async ({ signal }) => {
+  const backup = await openTestPeer();
+  onTestFinished(() => backup[Symbol.asyncDispose]());
+  const trunk = await openTestPeer();
+  onTestFinished(() => trunk[Symbol.asyncDispose]());
+  const to = [trunk, backup].map(({ port }) => `sip:127.0.0.1:${port}`);
+  const opened = await sides({ routes: [{ number: "+18005550150", to }] });
+  const { port } = opened.trunkAddress;
+  const far = await opened.media("domain");
+  const dialled = dial(opened.microsoft.srf, `sip:+18005550150@${FQDN};transport=tls`, {
+    localSdp: far.offer(),
+    proxy: opened.proxy,
+    signal,
+  }).catch((error: unknown) => error);
+
+  trunk.send(answer(await trunk.receive(/^INVITE/), "503 Service Unavailable"), port);
+  const second = await backup.receive(/^INVITE/);
+  expect(second).toContain(`INVITE sip:+18005550150@127.0.0.1:${backup.port} SIP/2.0\r\n`);
+  backup.send(answer(second, "404 Not Found"), port);
+
+  expect(await dialled).toMatchObject({ status: 404 });
+  expect(opened.trace.events).toContainEqual(
+    expect.objectContaining({ subject: "sbc-call", to: "failover" }),
+  );
 });
 
 test("OPTIONS goes to each proxy at once and then every interval, with our name", async () => {

@@ -81,6 +81,7 @@ export async function openTestSides(
     trunk,
     microsoft,
     ports,
+    trunkAddress: { host: HOST, port: udp?.port ?? 0 },
     /** Next hop for calls from Microsoft to the SBC. */
     proxy: `sip:${HOST}:${ports.sbc};transport=tls`,
     load: () => daemons.sbc.load,
