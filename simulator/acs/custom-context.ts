@@ -8,6 +8,8 @@ import { refusal } from "./service-error.ts";
 const KEY_LIMIT = 64;
 const VALUE_LIMIT = 256;
 const CUSTOM_LIMIT = 5;
+const VOIP_LIMIT = 1000;
+const VOIP_VALUE_LIMIT = 1024;
 const USER_TO_USER = "User-To-User";
 const ILLEGAL_KEY = /[^\w.!%*+~-]/;
 const ILLEGAL_VALUE = /[^\w=;.!%*+~-]/;
@@ -31,6 +33,7 @@ export function readCustomHeaders(core: Core, call: Call, body: Fields): CustomH
   try {
     const sipHeaders = readSipHeaders(body, core.policy.customHeaders);
     const voipHeaders = body.fields("customCallingContext")?.texts("voipHeaders") ?? {};
+    checkVoipHeaders(voipHeaders);
     return { sipHeaders, voipHeaders };
   } catch (error) {
     if (!(error instanceof CustomHeaderFault)) throw error;
@@ -73,6 +76,18 @@ function truncated(
   );
   const cut = kept.map(([name, value]) => [name, value.slice(0, VALUE_LIMIT)] as const);
   return Object.fromEntries(cut.filter(([name, value]) => faultOf(name, value) === undefined));
+}
+
+function checkVoipHeaders(headers: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(headers);
+  if (entries.length > VOIP_LIMIT) {
+    throw new CustomHeaderFault(`${entries.length} VoIP headers, at most ${VOIP_LIMIT} allowed`);
+  }
+  for (const [name, value] of entries) {
+    if (name.length <= KEY_LIMIT && value.length <= VOIP_VALUE_LIMIT) continue;
+    const limits = `${KEY_LIMIT} and ${VOIP_VALUE_LIMIT} characters`;
+    throw new CustomHeaderFault(`VoIP header ${name}: name and value may have ${limits}`);
+  }
 }
 
 function refuseControl(name: string, value: string): void {

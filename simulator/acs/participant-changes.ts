@@ -2,6 +2,7 @@ import { type Call, type OperationAddress, SUCCESS } from "./call.ts";
 import { type Conversation, formatParticipant } from "./conversation.ts";
 import { readCustomHeaders } from "./custom-context.ts";
 import { dial } from "./dial.ts";
+import { strike } from "./fault-strike.ts";
 import { type Identifier, readIdentifier } from "./identity.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
 import { readCallerId, requireCallerId } from "./outgoing-operations.ts";
@@ -142,9 +143,10 @@ function move(board: Switchboard, request: OperationRequest): Reply {
   const address = readAddress(board, request);
   board.core.background.run("move participants", async () => {
     for (const { identifier } of moving) {
-      moveOne(board, { identifier, from: origin.conversation, to: call.conversation });
+      const route = { identifier, from: origin.conversation, to: call.conversation };
       const data = { participant: identifier, fromCall };
-      call.emit("MoveParticipantSucceeded", { ...address, data });
+      if (moveOne(board, route)) call.emit("MoveParticipantSucceeded", { ...address, data });
+      else call.emit("MoveParticipantFailed", { ...address, data, result: GONE });
     }
     call.conversation.announce();
     board.settle(origin.conversation);
@@ -153,15 +155,19 @@ function move(board: Switchboard, request: OperationRequest): Reply {
   return { status: 202, body: { participants, fromCall, ...contextOf(address) }, call };
 }
 
+/** False when the participant is no longer there. Fault `acs.fail-move`. */
 function moveOne(
   board: Switchboard,
   { identifier, from, to }: { identifier: Identifier; from: Conversation; to: Conversation },
-): void {
+): boolean {
   const leg = from.find(identifier)?.leg;
-  if (leg === undefined) return;
+  if (leg === undefined || strike(board.core, "acs.fail-move") !== undefined) return false;
   from.leave(identifier);
   board.attach(to, identifier, leg);
+  return true;
 }
+
+const GONE = { code: 404, subCode: 8522, message: "Participant not found." };
 
 /** `operationContext` in an answer's body, where there is one. */
 export function contextOf({ operationContext }: OperationAddress): { operationContext?: string } {

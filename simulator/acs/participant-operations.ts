@@ -3,7 +3,7 @@ import { formatParticipant, type Participant } from "./conversation.ts";
 import { identifierOf, readIdentifier } from "./identity.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
 import { contextOf } from "./participant-changes.ts";
-import { ENDED_BY_APPLICATION } from "./result.ts";
+import { ENDED_BY_APPLICATION, resultOfRefusal } from "./result.ts";
 import { refusal } from "./service-error.ts";
 import { readAddress } from "./streaming-operations.ts";
 import type { Switchboard } from "./switchboard.ts";
@@ -70,10 +70,15 @@ function remove(board: Switchboard, request: OperationRequest): Reply {
   );
   const address = readAddress(board, request);
   board.core.background.run("remove participant", async () => {
-    await participant.leg?.hangUp();
+    const data = { participant: participant.identifier };
+    try {
+      await participant.leg?.hangUp();
+    } catch (error) {
+      const result = resultOfRefusal(error);
+      return call.emit("RemoveParticipantFailed", { ...address, data, result });
+    }
     const isBot = participant.leg === undefined;
     if (isBot || call.conversation.legs.length === 1) return board.leave(call);
-    const data = { participant: participant.identifier };
     call.emit("RemoveParticipantSucceeded", { ...address, data });
     return board.remove(call.conversation, participant, ENDED_BY_APPLICATION);
   });

@@ -16,7 +16,7 @@ import type { DeadLetter, DeliveryPolicy } from "./event-grid-delivery.ts";
 import { requestListener } from "./http-exchange.ts";
 import { identityOperations } from "./identity-operations.ts";
 import { freshIds, type IdSource } from "./ids.ts";
-import { createIssuer, type Issuer } from "./issuer.ts";
+import { createIssuer, type Issuer, type SigningKey } from "./issuer.ts";
 import { UrlJudge } from "./media-options.ts";
 import { Outbound } from "./outbound.ts";
 import { outgoingOperations } from "./outgoing-operations.ts";
@@ -54,6 +54,8 @@ export interface AcsOptions {
   readonly issuer?: string;
   /** Public https names that stand for local ports, in place of a tunnel. */
   readonly ingress?: Readonly<Record<string, string>>;
+  /** What signs callback tokens; default: a new key. */
+  readonly signingKey?: SigningKey;
   readonly policy?: Partial<Policy>;
   readonly delivery?: Partial<DeliveryPolicy>;
   readonly faults?: FaultPlan;
@@ -139,6 +141,7 @@ async function createCore(
     trace,
     ids,
     audience: resource.resourceId,
+    signingKey: options.signingKey,
     ...(options.issuer === undefined ? {} : { issuer: options.issuer }),
     ...struck,
   });

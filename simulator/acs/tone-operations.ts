@@ -1,4 +1,5 @@
 import { type Call, MEDIA_SUCCESS } from "./call.ts";
+import { strike } from "./fault-strike.ts";
 import { resultOfFailure } from "./media-failure.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
 import { contextOf } from "./participant-changes.ts";
@@ -10,6 +11,7 @@ import type { Switchboard } from "./switchboard.ts";
 import { digitOf, toneOf } from "./tone.ts";
 
 const TONE_LIMIT = 100;
+const TONE_FAILED = { code: 500, subCode: 9999, message: "Tone detection failed." };
 
 /** Operations on key presses. */
 export function toneOperations(board: Switchboard): Operation[] {
@@ -64,6 +66,10 @@ function startContinuous(board: Switchboard, request: OperationRequest): Reply {
   let sequenceId = 0;
   const unlisten = call.conversation.bridge.onDigit((rawId, digit) => {
     if (rawId !== identifier.rawId) return;
+    if (strike(board.core, "acs.fail-tone", { call: call.id }) !== undefined) {
+      call.emit("ContinuousDtmfRecognitionToneFailed", { ...address, result: TONE_FAILED });
+      return;
+    }
     sequenceId++;
     const data = { sequenceId, tone: toneOf(digit) };
     const event = "ContinuousDtmfRecognitionToneReceived";

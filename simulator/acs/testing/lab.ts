@@ -2,6 +2,7 @@ import { type Clock, systemClock } from "../../clock.ts";
 import { type FaultPlan, faultPlan } from "../../faults.ts";
 import { openTrace, type Trace } from "../../trace.ts";
 import { seededIds } from "../ids.ts";
+import { createSigningKey } from "../issuer.ts";
 import { type Acs, type AcsOptions, startAcs } from "../server.ts";
 import { Application } from "./application.ts";
 import { MemoryGateway, type MemoryLeg } from "./gateway.ts";
@@ -27,6 +28,8 @@ export interface TestLab extends AsyncDisposable {
   ): Promise<{ leg: MemoryLeg; context: string }>;
 }
 
+let signingKey: ReturnType<typeof createSigningKey> | undefined;
+
 export async function startTestLab(options: Partial<AcsOptions> = {}): Promise<TestLab> {
   await using stack = new AsyncDisposableStack();
   const { clock = systemClock() } = options;
@@ -42,6 +45,7 @@ export async function startTestLab(options: Partial<AcsOptions> = {}): Promise<T
       pstn: gateway,
       faults,
       ids: seededIds(1),
+      signingKey: await (signingKey ??= createSigningKey()),
       ...options,
     }),
   );
