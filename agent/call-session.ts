@@ -108,6 +108,11 @@ async function attend(options: AttendedCall): Promise<ConversationEnd> {
   const media = openMedia(options, socket, hearing);
   const conversation = converse(options, { media, voice, hello });
   listener.follow(conversation.listener);
+  call.onMediaReturned((returned) => {
+    logger.info({}, "media socket came back");
+    media.attach(returned);
+    conversation.lineReturned();
+  });
   await waitUntilConnected(options);
   const end = await conversation.run();
   // Before the connections are closed, which takes a moment the caller would spend in silence.
@@ -117,12 +122,12 @@ async function attend(options: AttendedCall): Promise<ConversationEnd> {
 }
 
 function openMedia(
-  { call, config, now, logger }: CallSessionOptions,
+  { config, now, logger }: CallSessionOptions,
   socket: WebSocket,
   hearing: Hearing,
 ): MediaStream {
   const { rateHz } = config.media;
-  const media = new MediaStream(socket, {
+  return new MediaStream(socket, {
     ...config.media,
     graceMs: config.conversation.mediaTimeoutMs,
     now,
@@ -132,11 +137,6 @@ function openMedia(
         logger.error({ ...metadata, expected: rateHz }, "media rate differs");
     },
   });
-  call.onMediaReturned((returned) => {
-    logger.info({}, "media socket came back");
-    media.attach(returned);
-  });
-  return media;
 }
 
 interface Parts {

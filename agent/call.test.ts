@@ -157,13 +157,27 @@ test("a transfer request that the service refuses is no exception", async () => 
 });
 
 test("a transfer nobody answers times out, and its late acceptance still counts", async () => {
-  await using line = await connectedLine();
+  await using line = await connectedLine({ state: "connected" });
   const result = await line.call.transfer({ ...TRANSFER, timeoutMs: 20 });
   expect(result).toEqual({ accepted: false, code: "timeout" });
   line.deliver("CallTransferAccepted", { operationContext: "transfer-1" });
   line.deliver("CallDisconnected");
   expect(line.call.transferred).toBe(true);
 });
+
+test.each([
+  ["connected", { accepted: false, code: "timeout" }, "connected"],
+  ["transferring", { accepted: false, code: "timeout" }, "connected"],
+  ["transferAccepted", { accepted: true }, "ended"],
+  [undefined, { accepted: false, code: "timeout" }, "ended"],
+])(
+  "when nothing is heard of a transfer, the service's state %j decides",
+  async (state, result, after) => {
+    await using line = await connectedLine({ state });
+    expect(await line.call.transfer({ ...TRANSFER, timeoutMs: 20 })).toEqual(result);
+    expect(line.call.state).toBe(after);
+  },
+);
 
 test("CallDisconnected before CallTransferAccepted is a transfer all the same", async () => {
   await using line = await connectedLine();

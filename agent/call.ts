@@ -186,10 +186,7 @@ export class Call {
     this.#move("transferring");
     const { promise, resolve } = Promise.withResolvers<TransferResult>();
     this.#transfers.set(options.operationContext, resolve);
-    const timer = setTimeout(
-      () => resolve({ accepted: false, code: "timeout" }),
-      options.timeoutMs,
-    );
+    const timer = setTimeout(() => void this.#giveUpWaiting(resolve), options.timeoutMs);
     try {
       await this.#requestTransfer(this.#connection, options, resolve);
       return this.#afterTransfer(await promise);
@@ -231,6 +228,25 @@ export class Call {
     } catch (error) {
       this.#logger.warn({ err: describeError(error) }, "transfer request was refused");
       settle({ accepted: false, code: codeOf(error) });
+    }
+  }
+
+  /** No event came: it may be lost, while the caller is long with somebody else. */
+  async #giveUpWaiting(settle: (result: TransferResult) => void): Promise<void> {
+    const state = await this.#stateAtService();
+    this.#logger.warn({ state }, "nothing was heard of the transfer");
+    this.#transferred ||= state === "transferAccepted";
+    if (this.#transferred) settle({ accepted: true });
+    else settle({ accepted: false, code: "timeout" });
+    if (state === "gone" || state === "disconnected" || this.#transferred) this.end();
+  }
+
+  async #stateAtService(): Promise<string> {
+    try {
+      const properties = await this.#connection?.getCallConnectionProperties();
+      return properties?.callConnectionState ?? "unknown";
+    } catch (error) {
+      return codeOf(error).startsWith("404") ? "gone" : "unknown";
     }
   }
 

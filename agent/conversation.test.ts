@@ -311,8 +311,9 @@ test.concurrent("a media socket that comes back finds the conversation where it 
   media.socket.terminate();
   const returned = await world.calls.openMedia();
   returned.frame();
-  ear.phrase("Are you there?");
+  await spoken(world, PHRASES.lineInterrupted);
   await until(() => returned.totalBytes > 0);
+  ear.phrase("Are you there?");
   await spoken(world, "Still with you.");
   expect(world.calls.requests.map(({ path }) => path)).not.toContainEqual(
     expect.stringContaining("transfer"),

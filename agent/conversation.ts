@@ -49,7 +49,14 @@ interface Activity extends Disposable {
   speaker: Speaker | undefined;
 }
 
-type Heard = "words" | "nothing clear" | "silence" | "deaf" | "no media" | "too long";
+type Heard =
+  | "words"
+  | "nothing clear"
+  | "interrupted line"
+  | "silence"
+  | "deaf"
+  | "no media"
+  | "too long";
 
 /** After an onset that came to nothing the caller, who fell silent to be heard, is asked again. */
 const UNCLEAR_MS = 2000;
@@ -69,6 +76,7 @@ export class Conversation {
   #interrupted = false;
   #deaf = false;
   #mute = false;
+  #lineBroke = false;
   #tooLong = false;
 
   constructor(options: ConversationOptions) {
@@ -99,6 +107,12 @@ export class Conversation {
       this.#interrupt();
     },
   };
+
+  /** The media socket was away: words of the caller may be lost, and the end of what was said. */
+  lineReturned(): void {
+    this.#lineBroke = true;
+    this.#interrupt();
+  }
 
   /** Runs until the call is to end; the caller of this hangs up. Never rejects. */
   async run(): Promise<ConversationEnd> {
@@ -138,6 +152,8 @@ export class Conversation {
         return this.#respond();
       case "nothing clear":
         return this.#tell(PHRASES.pardon);
+      case "interrupted line":
+        return this.#tell(PHRASES.lineInterrupted);
       case "silence":
         return this.#prompt(silences);
       case "deaf":
@@ -354,6 +370,10 @@ export class Conversation {
       if (this.#phrases.length > 0) {
         transcript.callerSaid(this.#phrases.splice(0).join(" "));
         return "words";
+      }
+      if (this.#lineBroke) {
+        this.#lineBroke = false;
+        return "interrupted line";
       }
       const unclear = this.#interrupted && !this.#hearing;
       const remainingMs = this.#deadline(since, unclear) - now();

@@ -6,6 +6,7 @@ export const PHRASES = {
   oneMoment: "One moment, please.",
   stillWorking: "I am still looking into that. Thank you for waiting.",
   pardon: "I'm sorry, I didn't catch that. Could you say it again?",
+  lineInterrupted: "I'm sorry, the line was interrupted. Please go on.",
   lostThread: "I'm sorry, I lost my thread. Could you say that again?",
   notAllowed: "I'm sorry, I can't help with that. Is there something else I can do for you?",
   connecting: "Let me connect you with a colleague who can help. Please stay on the line.",

@@ -23,6 +23,8 @@ export interface MediaSide {
 export interface CallServiceOptions {
   /** Answer to a transfer request; the default accepts it and sends no event. */
   refuseTransfer?: { status: number; code: string };
+  /** Of the call when asked; undefined: there is no such call. */
+  state?: string | undefined;
   refuseAnswer?: { status: number; code: string };
   rateHz?: number;
 }
@@ -92,7 +94,7 @@ export async function startCallService(options: CallServiceOptions = {}): Promis
 function answerTo(
   path: string,
   body: Record<string, unknown>,
-  { refuseAnswer, refuseTransfer }: CallServiceOptions,
+  { refuseAnswer, refuseTransfer, state }: CallServiceOptions,
 ): { status: number; reply?: object } {
   if (path.endsWith("callConnections:answer")) {
     if (refuseAnswer) return refusal(refuseAnswer);
@@ -106,6 +108,9 @@ function answerTo(
     return { status: 202, reply: { operationContext: body["operationContext"] } };
   }
   if (path.endsWith(":terminate") || path.endsWith(":reject")) return { status: 204 };
+  if (path.endsWith(CONNECTION_ID) && state !== undefined) {
+    return { status: 200, reply: { callConnectionId: CONNECTION_ID, callConnectionState: state } };
+  }
   return { status: 404, reply: { error: { code: "8522", message: "Call not found." } } };
 }
 
