@@ -3,12 +3,14 @@ import type { Address, SipConnection } from "../sip/connection.ts";
 import type { SipMessage, SipRequest } from "../sip/message.ts";
 import type { SipStack } from "../sip/stack.ts";
 import type { Timers } from "../sip/timers.ts";
+import type { Cdrs } from "./cdr.ts";
 import type { Contact } from "./contact.ts";
 import type { ControlConnection } from "./control.ts";
 import type { Dialogs } from "./dialog.ts";
 import { type Hop, hopTokens } from "./meta.ts";
 import type { Registrations } from "./registrations.ts";
 import type { Routes } from "./routes.ts";
+import type { SessionTimers } from "./session-timer.ts";
 
 /** Bounds of what the daemon waits for. */
 export interface DaemonLimits {
@@ -29,6 +31,8 @@ export interface Context {
   readonly dialogs: Dialogs;
   readonly routes: Routes<ControlConnection>;
   readonly registrations: Registrations;
+  readonly cdrs: Cdrs;
+  readonly sessions: SessionTimers;
 }
 
 export interface Notice extends Hop {

@@ -135,6 +135,21 @@ test("daemons meet over TLS, each showing its certificate", async () => {
   expect(await seen).toEqual({ protocol: "tls", contact: headers.Contact });
 });
 
+test("an application may connect with TLS", async () => {
+  const authority = await createCertificateAuthority({ clock: systemClock() });
+  const tls = await authority.issue({ commonName: "daemon", hosts: ["127.0.0.1"] });
+  await using lab = await openTestDaemon({ control: { tls: { ...tls, port: 0 } } });
+  const { host, tlsPort, secret } = lab.daemon.control;
+  const srf = new Srf();
+  srf.use("options", (_, res) => res.send(200));
+  const connected = once(srf, "connect");
+  void srf.connect({ host, port: tlsPort, secret, tls: { ca: authority.certificate } } as never);
+  await connected;
+  lab.peer.send(request("OPTIONS"));
+  expect(await lab.peer.receive(/^SIP\/2.0/)).toMatch(/^SIP\/2.0 200/);
+  srf.disconnect();
+});
+
 test("a back-to-back user agent connects two legs and both hang up", async () => {
   await using lab = await openTestDaemon();
   await using callee = await openTestPeer({ peer: lab.port });

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
 import type { TlsOptions } from "node:tls";
 import type { Clock } from "../clock.ts";
 import type { Limits } from "../sip/limits.ts";
@@ -6,18 +7,24 @@ import type { ListenOptions } from "../sip/listener.ts";
 import type { Resolve } from "../sip/routing.ts";
 import { type SipStack, startSipStack } from "../sip/stack.ts";
 import { DEFAULT_TIMERS, type Timers } from "../sip/timers.ts";
+import type { ServerTransaction } from "../sip/transaction.ts";
 import type { PartyTrace } from "../trace.ts";
 import type { DrachtioAddress } from "./application.ts";
+import { Cdrs } from "./cdr.ts";
 import { type Contact, makeContact } from "./contact.ts";
 import type { Context, DaemonLimits } from "./context.ts";
 import { type ControlConnection, type ControlLimits, startControl } from "./control.ts";
 import { Dialogs } from "./dialog.ts";
 import type { Frame } from "./frame.ts";
 import { Incoming } from "./incoming.ts";
+import { Outbound, type RequestHandler, redirectHeaders } from "./outbound.ts";
 import { Outgoing } from "./outgoing.ts";
+import { OwnRequests } from "./own-requests.ts";
 import { Proxy } from "./proxy.ts";
+import { refuse } from "./refuse.ts";
 import { Registrations } from "./registrations.ts";
 import { Routes } from "./routes.ts";
+import { SessionTimers } from "./session-timer.ts";
 
 export type { Contact } from "./contact.ts";
 
@@ -34,6 +41,8 @@ export interface DrachtioDaemonOptions {
   timers?: Partial<Timers>;
   limits?: Partial<DaemonLimits & ControlLimits>;
   sipLimits?: Partial<Limits>;
+  /** Who decides about new requests instead of the connected applications. */
+  handlers?: readonly RequestHandler[];
   /** The name table; names it does not know get `503 DNS Error`. */
   resolve?: Resolve;
   /** Size from which UDP requests go over TCP; 0 = never. Default: the stack's 1,300. */
@@ -67,46 +76,25 @@ const VERSION = "v0.9.10-linecheck";
  * over TCP as they would to drachtio-server; where it differs on purpose, docs/fidelity.md says so.
  */
 export async function startDrachtioDaemon(options: DrachtioDaemonOptions): Promise<DrachtioDaemon> {
-  const { clock, secret = "cymru", ids = randomUUID } = options;
-  const timers = { ...DEFAULT_TIMERS, ...options.timers };
-  const limits = { ...waits(timers), ...options.limits };
   await using opened = new AsyncDisposableStack();
-  const registrations = opened.use(new Registrations(clock));
-
-  const parts = { dialogs: new Dialogs(), routes: new Routes<ControlConnection>(), registrations };
-  // The stack calls back into parts that need the stack; nothing arrives before both are there.
-  const later: { incoming?: Incoming; proxy?: Proxy } = {};
-  const stack = opened.use(
-    await startSipStack({
-      ...stackOptions(options),
-      onRequest: (transaction) => later.incoming?.onRequest(transaction),
-      onAck: (ack) => later.proxy?.onAck(ack),
-    }),
-  );
-  const contacts = contactsOf(stack, options.contacts);
-  const context: Context = { clock, ids, timers, limits, stack, contacts, ...parts };
-  const outgoing = new Outgoing(context);
-  const proxy = new Proxy(context, (transactionId) => incoming.take(transactionId));
-  const incoming = new Incoming(context, {
-    hangUp: (dialog, why) => outgoing.hangUp(dialog, why),
-    isRouted: (request) => proxy.isRouted(request),
-    forward: (transaction) => proxy.forward(transaction),
-  });
-  Object.assign(later, { incoming, proxy });
-
+  const sides = await startSides(options, opened);
+  const { incoming, outgoing, context } = sides;
+  const { clock, ids, contacts, dialogs, stack } = context;
+  const { secret = "cymru", limits = {}, control: place = {} } = options;
   const control = opened.use(
     await startControl({
       clock,
-      host: options.control?.host ?? "127.0.0.1",
-      port: options.control?.port ?? 0,
-      ...(options.control?.tls === undefined ? {} : { tls: options.control.tls }),
+      host: place.host ?? "127.0.0.1",
+      port: place.port ?? 0,
+      ...(place.tls === undefined ? {} : { tls: place.tls }),
       secret,
-      limits: options.limits ?? {},
+      limits,
       ids,
       welcome: () => welcome(contacts),
-      ...handlers(context, { incoming, outgoing, proxy }),
+      ...handlers(sides),
     }),
   );
+  sides.adopter.adopt = (socket) => control.adopt(socket);
   const resources = opened.move();
   const { host, port, tlsPort } = control;
   return {
@@ -116,12 +104,111 @@ export async function startDrachtioDaemon(options: DrachtioDaemonOptions): Promi
       return {
         incoming: incoming.pending,
         outgoing: outgoing.pending,
-        dialogs: parts.dialogs.size,
+        dialogs: dialogs.size,
         transactions: stack.transactions.client + stack.transactions.server,
       };
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+/** Everything between the SIP stack and the control port. */
+interface Sides {
+  context: Context;
+  incoming: Incoming;
+  outgoing: Outgoing;
+  proxy: Proxy;
+  outbound: Outbound;
+  connections: Set<ControlConnection>;
+  /** Filled in once the control port is open. */
+  adopter: { adopt?: (socket: Socket) => ControlConnection };
+}
+
+async function startSides(
+  options: DrachtioDaemonOptions,
+  opened: AsyncDisposableStack,
+): Promise<Sides> {
+  const { clock } = options;
+  // The stack calls back into parts that need the stack; nothing arrives before both are there.
+  const later: { own?: OwnRequests; incoming?: Incoming; proxy?: Proxy } = {};
+  const timers = { ...DEFAULT_TIMERS, ...options.timers };
+  const routes = new Routes<ControlConnection>();
+  const parts = {
+    clock,
+    ids: options.ids ?? randomUUID,
+    timers,
+    limits: { ...waits(timers), ...options.limits },
+    dialogs: opened.use(new Dialogs()),
+    routes,
+    registrations: opened.use(new Registrations(clock)),
+    cdrs: new Cdrs(clock, routes),
+    sessions: new SessionTimers(clock, {
+      refresh: (dialog) => later.own?.refresh(dialog),
+      expire: (dialog) => later.own?.expire(dialog),
+    }),
+  };
+  const stack = opened.use(
+    await startSipStack({
+      ...stackOptions(options),
+      onRequest: (transaction) => later.incoming?.onRequest(transaction),
+      onAck: (ack) => later.proxy?.onAck(ack),
+    }),
+  );
+  const context: Context = { ...parts, stack, contacts: contactsOf(stack, options.contacts) };
+  const sides = connectSides(context, options.handlers ?? []);
+  Object.assign(later, sides);
+  return sides;
+}
+
+function connectSides(context: Context, requestHandlers: readonly RequestHandler[]) {
+  const own = new OwnRequests(context);
+  const outgoing = new Outgoing(context, own);
+  const proxy = new Proxy(context, (transactionId) => incoming.take(transactionId));
+  const adopter: Sides["adopter"] = {};
+  const connections = new Set<ControlConnection>();
+  const outbound = new Outbound({
+    clock: context.clock,
+    handlers: requestHandlers,
+    adopt: (socket) => {
+      if (adopter.adopt === undefined) throw new Error("the control port is not open yet");
+      return adopter.adopt(socket);
+    },
+    findTag: (tag) => [...connections].find(({ tags, open }) => open && tags.includes(tag)),
+  });
+  const incoming: Incoming = new Incoming(context, {
+    hangUp: (dialog, why) => own.hangUp(dialog, why),
+    isRouted: (request) => proxy.isRouted(request),
+    forward: (transaction) => proxy.forward(transaction),
+    askOutside: (transaction) => {
+      const handler = outbound.handlerFor(transaction.request.method);
+      if (handler === undefined) return false;
+      obey(transaction, handler, { incoming, proxy, outbound }).catch(() => {
+        // An address that cannot be used at all; other failures are verdicts.
+        refuse(transaction, 500);
+      });
+      return true;
+    },
+  });
+  return { context, own, incoming, outgoing, proxy, outbound, connections, adopter };
+}
+
+/** Does what an outside handler says about a new request. */
+async function obey(
+  transaction: ServerTransaction,
+  handler: RequestHandler,
+  { incoming, proxy, outbound }: Pick<Sides, "incoming" | "proxy" | "outbound">,
+): Promise<void> {
+  const verdict = await outbound.ask(handler, transaction);
+  switch (verdict.action) {
+    case "reject":
+      return refuse(transaction, verdict.status, {}, verdict.reason);
+    case "redirect":
+      return refuse(transaction, 302, redirectHeaders(verdict.contacts));
+    case "proxy":
+      return proxy.startUnasked(transaction, verdict.proxy);
+    case "offer":
+      return incoming.offer(transaction, verdict.connection);
+  }
 }
 
 /** The real daemon drops what nobody answers after 2·64·T1; ours answers then. */
@@ -163,14 +250,13 @@ function welcome(contacts: readonly Contact[]): string[] {
   return [told.join(","), VERSION, bound.join(",")];
 }
 
-interface Sides {
-  incoming: Incoming;
-  outgoing: Outgoing;
-  proxy: Proxy;
-}
-
-function handlers({ routes }: Context, { incoming, outgoing, proxy }: Sides) {
+function handlers({ context, incoming, outgoing, proxy, outbound, connections }: Sides) {
+  const { routes } = context;
   return {
+    onAuthenticated: (connection: ControlConnection) => {
+      connections.add(connection);
+      outbound.onAuthenticated(connection);
+    },
     onRoute: (connection: ControlConnection, verb: string) => routes.add(verb, connection),
     onRemoveRoute: (connection: ControlConnection, verb: string) => routes.remove(verb, connection),
     onSip: (connection: ControlConnection, frame: Frame) => {
@@ -180,6 +266,7 @@ function handlers({ routes }: Context, { incoming, outgoing, proxy }: Sides) {
     },
     onProxy: (connection: ControlConnection, frame: Frame) => proxy.start(connection, frame),
     onClose: (connection: ControlConnection) => {
+      connections.delete(connection);
       routes.removeAll(connection);
       incoming.forget(connection);
       outgoing.forget(connection);

@@ -1,6 +1,7 @@
+import type { Timer } from "../clock.ts";
 import type { SipConnection } from "../sip/connection.ts";
 import { dialogIdOf, Dialog as SipDialog } from "../sip/dialog.ts";
-import type { SipRequest, SipResponse } from "../sip/message.ts";
+import type { SipMessage, SipRequest, SipResponse } from "../sip/message.ts";
 import type { ClientTransaction } from "../sip/transaction.ts";
 import type { Contact } from "./contact.ts";
 import type { ControlConnection } from "./control.ts";
@@ -28,6 +29,11 @@ export class Dialog {
   /** 2xx to our INVITEs that the application has not acknowledged yet, oldest first. */
   readonly unacknowledged: { transaction: ClientTransaction; response: SipResponse }[] = [];
 
+  /** Our last SDP, for refreshing the session. */
+  localSdp: Buffer | undefined;
+  sessionExpiresS = 0;
+  sessionTimer: Timer | undefined;
+
   private constructor(request: SipRequest, sip: SipDialog, parts: DialogParts) {
     this.id = dialogId(request);
     this.method = request.method;
@@ -39,12 +45,21 @@ export class Dialog {
 
   /** We answered `request` with `response`. */
   static uas(request: SipRequest, response: SipResponse, parts: DialogParts): Dialog {
-    return new Dialog(request, SipDialog.asUas(request, response), parts);
+    const dialog = new Dialog(request, SipDialog.asUas(request, response), parts);
+    dialog.describe(response);
+    return dialog;
   }
 
   /** Our `request` was answered with `response`. */
   static uac(request: SipRequest, response: SipResponse, parts: DialogParts): Dialog {
-    return new Dialog(request, SipDialog.asUac(request, response), parts);
+    const dialog = new Dialog(request, SipDialog.asUac(request, response), parts);
+    dialog.describe(request);
+    return dialog;
+  }
+
+  /** Takes note of a message of ours that may carry a session description. */
+  describe(message: SipMessage): void {
+    if (message.body.length > 0) this.localSdp = message.body;
   }
 }
 
@@ -54,7 +69,7 @@ export function dialogId(request: SipRequest): string {
 }
 
 /** Every dialog of the daemon, by its id for applications and by its tags for the network. */
-export class Dialogs {
+export class Dialogs implements Disposable {
   readonly #byId = new Map<string, Dialog>();
   readonly #byTags = new Map<string, Dialog>();
 
@@ -78,7 +93,12 @@ export class Dialogs {
   }
 
   remove(dialog: Dialog): void {
+    dialog.sessionTimer?.cancel();
     this.#byTags.delete(dialog.sip.id);
     if (this.#byId.get(dialog.id) === dialog) this.#byId.delete(dialog.id);
+  }
+
+  [Symbol.dispose](): void {
+    for (const dialog of this.#byTags.values()) this.remove(dialog);
   }
 }

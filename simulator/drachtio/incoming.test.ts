@@ -342,3 +342,29 @@ test("a subscription is a dialog in which the application notifies", async () =>
   await told;
   expect(lab.daemon.load.dialogs).toBe(0);
 });
+
+test("UPDATE before the answer reaches the application, which answers it", async () => {
+  await using lab = await openTestDaemon();
+  const { srf, peer } = lab;
+  const coming = arrival(srf, "invite");
+  peer.send(request("INVITE"));
+  const { req, res } = await coming;
+  res.send(183);
+  const progress = await peer.receive(/^SIP\/2.0 183/);
+  const updated = once(req as never, "update");
+  peer.send(request("UPDATE", { to: header(progress, "To"), cseq: 2 }));
+  const [update, answer] = await updated;
+  expect(update.stackDialogId).toBe("c1;from-tag=from-c1");
+  answer.send(200, { body: SDP, headers: { "Content-Type": "application/sdp" } });
+  expect(await peer.receive(/CSeq: 2 UPDATE/)).toMatch(/^SIP\/2.0 200/);
+  res.send(486);
+  expect(await peer.receive(/^SIP\/2.0 486/)).toContain("CSeq: 1 INVITE");
+});
+
+test("a request whose dialog headers cannot be read is refused with the reason", async () => {
+  await using lab = await openTestDaemon();
+  const { to } = await establish(lab);
+  const broken = request("INVITE", { to, cseq: 2 }).replace(/^Contact:.*$/m, "Contact: <sip:");
+  lab.peer.send(broken);
+  expect(await lab.peer.receive(/^SIP\/2.0 [2-6][^]*CSeq: 2 INVITE/)).toMatch(/^SIP\/2.0 400/);
+});

@@ -11,6 +11,7 @@ import {
   parseStatusLine,
   type StatusLine,
 } from "./application-message.ts";
+import { refusalReason } from "./cdr.ts";
 import type { Contact } from "./contact.ts";
 import { type Context, contactOf, notify } from "./context.ts";
 import type { ControlConnection } from "./control.ts";
@@ -18,15 +19,19 @@ import { Dialog, dialogId } from "./dialog.ts";
 import type { Frame } from "./frame.ts";
 import { wireHeaders } from "./header-rules.ts";
 import { hopTokens } from "./meta.ts";
+import { refuse } from "./refuse.ts";
 import { ReliableProvisionals } from "./reliable.ts";
+import { MIN_SESSION_EXPIRES_S, readSessionExpires } from "./session-timer.ts";
 
 /** What the server side leaves to others. */
 export interface Elsewhere {
-  /** Ends a dialog on the daemon's own account; see `Outgoing.hangUp`. */
+  /** Ends a dialog on the daemon's own account; see `OwnRequests.hangUp`. */
   hangUp(dialog: Dialog, reason: string): void;
   /** Did the request come along a path of the proxy? */
   isRouted(request: SipRequest): boolean;
   forward(transaction: ServerTransaction): void;
+  /** Has an outside handler decide; false if there is none for this method. */
+  askOutside(transaction: ServerTransaction): boolean;
 }
 
 /** A request from the network that an application has to answer. */
@@ -59,6 +64,8 @@ const ALLOW = [...KNOWN].join(", ");
 const MAKES_DIALOG = new Set(["INVITE", "SUBSCRIBE", "REFER"]);
 /** 2xx answers that carry the place of later requests (RFC 3261 §12.1.1, §12.2.2, RFC 3311 §5.2). */
 const WANTS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE"]);
+/** Methods that refresh a session (RFC 4028 §7). */
+const REFRESHES = new Set(["INVITE", "UPDATE"]);
 const OWNED = new Set(["from", "to", "call-id", "cseq", "max-forwards"]);
 /** An application's `route` may still be unread in its socket; this many turns of the loop pass. */
 const ROUTE_GRACE_TURNS = 2;
@@ -105,24 +112,26 @@ export class Incoming {
     if ((strange && early === undefined) || NEVER_FIRST.has(request.method)) {
       return refuse(transaction, 481);
     }
-    this.#assign(transaction, ROUTE_GRACE_TURNS);
+    if (!this.#elsewhere.askOutside(transaction)) this.#assign(transaction, ROUTE_GRACE_TURNS);
   }
 
   /** A new request goes to the application whose turn it is. */
   #assign(transaction: ServerTransaction, turns: number): void {
     const { method } = transaction.request;
     const owner = this.#context.routes.next(method.toLowerCase());
-    if (owner !== undefined) return this.#offer(transaction, owner);
+    if (owner !== undefined) return this.offer(transaction, owner);
     if (turns > 0) return void setImmediate(() => this.#assign(transaction, turns - 1));
     if (KNOWN.has(method)) return refuse(transaction, 503);
     refuse(transaction, 405, { Allow: ALLOW });
   }
 
-  #offer(transaction: ServerTransaction, owner: ControlConnection): void {
+  /** Hands a new request to this application. */
+  offer(transaction: ServerTransaction, owner: ControlConnection): void {
     const inbound = this.#track(transaction, owner, undefined);
     if (inbound === undefined) return;
     this.#tell(inbound, transaction.request, "", true);
     if (transaction.request.method !== "INVITE") return;
+    this.#context.cdrs.attempt("network", transaction.request);
     transaction.onCancel((cancel) => this.#onCancel(inbound, cancel));
   }
 
@@ -135,13 +144,18 @@ export class Incoming {
     const { dialog, earlyKey, transaction } = inbound;
     const early = earlyKey === undefined ? "" : dialogId(transaction.request);
     this.#tell(inbound, cancel, dialog?.id ?? early, false);
+    if (dialog === undefined) this.#context.cdrs.stop("network", "call-canceled", cancel);
     this.#settle(inbound);
   }
 
   #inDialog(transaction: ServerTransaction, dialog: Dialog): void {
     const { request } = transaction;
     if (!dialog.sip.receive(request)) return refuse(transaction, 500, { "Retry-After": "1" });
+    if (asksTooMuch(request)) {
+      return refuse(transaction, 422, { "Min-SE": String(MIN_SESSION_EXPIRES_S) });
+    }
     if (endsDialog(request, dialog)) this.#context.dialogs.remove(dialog);
+    if (request.method === "BYE") this.#context.cdrs.stop("network", "normal-release", request);
     if (!dialog.owner.open) return refuse(transaction, 481);
     const inbound = this.#track(transaction, dialog.owner, dialog);
     if (inbound === undefined) return;
@@ -291,6 +305,7 @@ export class Incoming {
     if (needsContact(request, status) && !headers.some(([name]) => name === "Contact")) {
       headers.unshift(["Contact", `<${contact.uri}>`]);
     }
+    if (status >= 200 && status < 300) headers.push(...sessionHeaders(request, headers));
     response.addAll(headers);
     return response;
   }
@@ -303,9 +318,15 @@ export class Incoming {
     if (status >= 200) this.#settle(inbound);
     else if (request.method === "INVITE") this.#keepEarly(inbound);
     if (status >= 200 && status < 300) this.#succeed(inbound, response);
+    if (status >= 300) this.#recordRefusal(inbound, response);
     if (dialog !== undefined) return request.method === "INVITE" ? dialog.id : "";
     const names = MAKES_DIALOG.has(request.method) && status > 100 && status < 300;
     return names ? dialogId(request) : "";
+  }
+
+  #recordRefusal({ transaction, dialog }: Inbound, response: SipResponse): void {
+    if (transaction.request.method !== "INVITE" || dialog !== undefined) return;
+    this.#context.cdrs.stop("application", refusalReason(response.status), response);
   }
 
   #keepEarly(inbound: Inbound): void {
@@ -325,8 +346,12 @@ export class Incoming {
     if (inbound.dialog === undefined && MAKES_DIALOG.has(request.method)) {
       inbound.dialog = Dialog.uas(request, response, { owner, contact, connection });
       this.#context.dialogs.add(inbound.dialog);
+      if (request.method === "INVITE") this.#context.cdrs.start("application", "uas", response);
     }
     if (request.method === "INVITE") this.#awaitAck(inbound);
+    if (inbound.dialog === undefined || !REFRESHES.has(request.method)) return;
+    inbound.dialog.describe(response);
+    this.#context.sessions.arm(inbound.dialog, "uas", response);
   }
 
   #awaitAck(inbound: Inbound): void {
@@ -371,6 +396,28 @@ function endsDialog(request: SipRequest, dialog: Dialog): boolean {
   return /^terminated\b/i.test(request.get("Subscription-State") ?? "");
 }
 
+/** An interval so short that it has to be refused (RFC 4028 §9). */
+function asksTooMuch(request: SipRequest): boolean {
+  const session = REFRESHES.has(request.method) ? readSessionExpires(request) : undefined;
+  return session !== undefined && session.seconds < MIN_SESSION_EXPIRES_S;
+}
+
+/** A caller who says who refreshes gets it confirmed, unless the application says otherwise. */
+function sessionHeaders(
+  request: SipRequest,
+  given: readonly (readonly [string, string])[],
+): [string, string][] {
+  const session = REFRESHES.has(request.method) ? readSessionExpires(request) : undefined;
+  if (session?.refresher === undefined) return [];
+  if (given.some(([name]) => name === "Session-Expires")) return [];
+  const seconds = Math.max(MIN_SESSION_EXPIRES_S, session.seconds);
+  const confirmed: [string, string][] = [
+    ["Session-Expires", `${seconds};refresher=${session.refresher}`],
+  ];
+  if (session.refresher === "uac") confirmed.push(["Require", "timer"]);
+  return confirmed;
+}
+
 function needsContact({ method }: SipRequest, status: number): boolean {
   if (status <= 100 || status >= 300) return false;
   return method === "INVITE" || (status >= 200 && WANTS_CONTACT.has(method));
@@ -384,18 +431,4 @@ function wantsReliable({ status }: StatusLine, message: ApplicationMessage): boo
 function supportsReliable(request: SipRequest): boolean {
   const options = [...request.list("Supported"), ...request.list("Require")];
   return options.some((option) => option.toLowerCase() === "100rel");
-}
-
-/** An answer of the daemon's own. */
-function refuse(
-  transaction: ServerTransaction,
-  status: number,
-  headers: Record<string, string> = {},
-): void {
-  if (transaction.state === "terminated" || transaction.state === "completed") return;
-  try {
-    transaction.respond(status, { headers });
-  } catch {
-    // Cancelled or gone in the meantime: it has its answer already.
-  }
 }

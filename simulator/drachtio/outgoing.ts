@@ -7,6 +7,7 @@ import {
   parseApplicationMessage,
   parseRequestLine,
 } from "./application-message.ts";
+import { refusalReason } from "./cdr.ts";
 import {
   composeAck,
   composeInDialog,
@@ -17,13 +18,14 @@ import {
   OWNED_CANCEL,
 } from "./compose.ts";
 import type { Contact } from "./contact.ts";
-import { type Context, notify, notifyUnsolicited } from "./context.ts";
+import { type Context, notify } from "./context.ts";
 import type { ControlConnection } from "./control.ts";
 import { Dialog, dialogId } from "./dialog.ts";
 import type { Frame } from "./frame.ts";
 import { wireHeaders } from "./header-rules.ts";
 import { hopTokens } from "./meta.ts";
 import { contactFor, dialogHop, endpointOf, isOurs, readSipUri } from "./next-hop.ts";
+import type { OwnRequests } from "./own-requests.ts";
 
 const NAMES_DIALOG = new Set(["INVITE", "SUBSCRIBE"]);
 
@@ -55,10 +57,12 @@ interface Order extends Draft {
 export class Outgoing {
   readonly #context: Context;
   readonly #outbound = new Map<string, Outbound>();
+  readonly #own: OwnRequests;
   #cseq = 0;
 
-  constructor(context: Context) {
+  constructor(context: Context, own: OwnRequests) {
     this.#context = context;
+    this.#own = own;
   }
 
   /** Requests without a final response. */
@@ -102,6 +106,7 @@ export class Outgoing {
     }
     const localAddress = contact.localHost;
     const options = flow === undefined ? { target, localAddress } : { connection: flow };
+    if (request.method === "INVITE") this.#context.cdrs.attempt("application", request);
     this.#send(order, request, options, { contact, dialog: undefined });
   }
 
@@ -115,6 +120,7 @@ export class Outgoing {
     if (line.method === "BYE") for (const invite of dialog.pending) invite.cancel();
     const leg = line.method === "PRACK" ? this.#prackLeg(dialog, message) : dialog;
     const { request, nextHop } = composeInDialog(order, leg);
+    leg.describe(request);
     const options = this.#through(routeUrl) ?? dialogHop(leg, nextHop);
     this.#send(order, request, options, { contact: leg.contact, dialog: leg });
   }
@@ -147,6 +153,7 @@ export class Outgoing {
     }
     const { transaction, response } = accepted;
     const { request: ack, nextHop } = composeAck(order, dialog, response.cseq.number);
+    dialog.describe(ack);
     transaction.acknowledge(response, ack, dialogHop(dialog, nextHop)).then(
       (flow) => this.#confirm(order, ack, flow),
       (error: unknown) => connection.reply(id, `NOK|Server error: ${reasonOf(error)}`),
@@ -249,12 +256,14 @@ export class Outgoing {
     const { transaction, dialog, forks, owner } = outbound;
     const { status } = response;
     if (status >= 300) {
+      if (dialog === undefined) this.#context.cdrs.stop("network", refusalReason(status), response);
       for (const fork of forks.values()) this.#context.dialogs.remove(fork.dialog);
       return true;
     }
     if (dialog !== undefined) {
       if (status < 200) return true;
       dialog.sip.receiveResponse(response);
+      this.#context.sessions.arm(dialog, "uac", response);
       dialog.unacknowledged.push({ transaction, response });
       return true;
     }
@@ -292,13 +301,15 @@ export class Outgoing {
     if (first) this.#won.set(transaction, dialog);
     if (!first || !owner.open) {
       dialog.unacknowledged.push(accepted);
-      this.hangUp(dialog, first ? "application gone" : "another branch answered");
+      this.#own.hangUp(dialog, first ? "application gone" : "another branch answered");
       return false;
     }
     for (const fork of forks.values()) {
       if (fork.dialog !== dialog) this.#context.dialogs.remove(fork.dialog);
     }
     this.#context.dialogs.add(dialog);
+    this.#context.cdrs.start("network", "uac", response);
+    this.#context.sessions.arm(dialog, "uac", response);
     dialog.unacknowledged.push(accepted);
     return true;
   }
@@ -309,9 +320,15 @@ export class Outgoing {
     const { status } = response;
     if (status >= 200 && dialog !== undefined && ends(request, dialog, status)) {
       this.#context.dialogs.remove(dialog);
+      if (request.method === "BYE") {
+        this.#context.cdrs.stop("application", "normal-release", request);
+      }
     }
     if (status >= 300 || status < 200) return true;
     dialog?.sip.receiveResponse(response);
+    if (request.method === "UPDATE" && dialog !== undefined) {
+      this.#context.sessions.arm(dialog, "uac", response);
+    }
     if (dialog === undefined && request.method === "SUBSCRIBE") {
       const { connection } = flow;
       this.#context.dialogs.add(Dialog.uac(request, response, { owner, contact, connection }));
@@ -353,30 +370,6 @@ export class Outgoing {
       dialogId: dialog?.id ?? (NAMES_DIALOG.has(request.method) ? dialogId(request) : ""),
       bytes: 0,
     });
-  }
-
-  /** Ends a call by the daemon's own decision: ACK what is open, BYE, and tell the application. */
-  hangUp(dialog: Dialog, why: string): void {
-    this.#context.dialogs.remove(dialog);
-    for (const { transaction, response } of dialog.unacknowledged.splice(0)) {
-      const { request, nextHop } = dialog.sip.ack(response.cseq.number);
-      // A broken path keeps the ACK from arriving, and the BYE after it; both ends time out then.
-      transaction.acknowledge(response, request, dialogHop(dialog, nextHop)).catch(() => {});
-    }
-    const headers = { Reason: `SIP;cause=200;text="${why}"` };
-    const { request: bye, nextHop } = dialog.sip.request("BYE", { headers });
-    const transaction = this.#context.stack.request(bye, dialogHop(dialog, nextHop));
-    const tell = (transport = dialog.contact.transport, remote = dialog.connection.remote) =>
-      notifyUnsolicited(this.#context, dialog.owner, {
-        message: transaction.request,
-        dialogId: dialog.id,
-        transport,
-        remote,
-      });
-    transaction.sent.then(
-      (flow) => tell(flow.connection.transport, flow.remote),
-      () => tell(),
-    );
   }
 
   /** The application left: calls it was still making are cancelled. */

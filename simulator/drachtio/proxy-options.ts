@@ -37,7 +37,7 @@ export function parseProxyOptions(tokens: readonly string[]): ProxyOptions {
 }
 
 /** `1500ms`, `2s`; anything else is no limit. */
-function parseDuration(text: string): number | undefined {
+export function parseDuration(text: string): number | undefined {
   const [, digits, unit] = /^(\d+)(ms|s)$/.exec(text) ?? [];
   if (digits === undefined) return undefined;
   return Number(digits) * (unit === "s" ? 1_000 : 1);

@@ -2,7 +2,8 @@ import { defaultPort } from "../sip/connection.ts";
 import { formatNameAddr, type NameAddr, parseNameAddr } from "../sip/fields.ts";
 import type { SipRequest, SipResponse } from "../sip/message.ts";
 import type { Flow, SendOptions, ServerTransaction } from "../sip/transaction.ts";
-import { parseApplicationMessage } from "./application-message.ts";
+import { type ApplicationMessage, parseApplicationMessage } from "./application-message.ts";
+import { refusalReason } from "./cdr.ts";
 import { asTransport, type Contact } from "./contact.ts";
 import { type Context, contactOf } from "./context.ts";
 import type { ControlConnection } from "./control.ts";
@@ -10,8 +11,10 @@ import type { Frame } from "./frame.ts";
 import { wireHeaders } from "./header-rules.ts";
 import { hopTokens } from "./meta.ts";
 import { contactFor, endpointOf, readSipUri } from "./next-hop.ts";
+import type { ProxyWish } from "./outbound.ts";
 import { ProxiedRequest } from "./proxied-request.ts";
-import { type ProxyOptions, parseProxyOptions } from "./proxy-options.ts";
+import { type ProxyOptions, parseDuration, parseProxyOptions } from "./proxy-options.ts";
+import { refuse } from "./refuse.ts";
 
 const OWNED = new Set(["from", "to", "call-id", "cseq", "max-forwards", "contact"]);
 
@@ -37,14 +40,40 @@ export class Proxy {
       return connection.reply(id, `NOK|Unknown transaction id: ${options.transactionId}`);
     }
     if (maxForwards(transaction.request) === 0) {
-      transaction.respond(483);
+      refuse(transaction, 483);
       const why = "Rejected with 483 Too Many Hops due to Max-Forwards value of 0";
       return connection.reply(id, `NOK|${why}`);
     }
+    const draft = parseApplicationMessage(message);
+    this.#run({ transaction, options, draft }, (final) => {
+      if (final === undefined) connection.reply(id, "OK|done");
+      else if (options.fullResponse) this.#report(connection, id, final.response, final.flow);
+    });
+  }
+
+  /** The same for a request that no application has seen. */
+  startUnasked(transaction: ServerTransaction, wish: ProxyWish): void {
+    if (maxForwards(transaction.request) === 0) return refuse(transaction, 483);
+    const options = {
+      ...STRAIGHT,
+      remainInDialog: wish.recordRoute,
+      followRedirects: wish.followRedirects,
+      simultaneous: wish.simultaneous,
+      provisionalTimeoutMs: parseDuration(wish.provisionalTimeout),
+      finalTimeoutMs: parseDuration(wish.finalTimeout) ?? STRAIGHT.finalTimeoutMs,
+      destinations: wish.destinations,
+    };
+    this.#run({ transaction, options, draft: undefined }, () => {});
+  }
+
+  #run({ transaction, options, draft }: ProxyRun, tell: Tell): void {
     const contact = this.#contactOf(transaction);
-    if (contact === undefined) return connection.reply(id, "NOK|error proxying request to ");
+    if (contact === undefined) return refuse(transaction, 500);
+    if (transaction.request.method === "INVITE") {
+      this.#context.cdrs.attempt("application", transaction.request);
+    }
     transaction.onAck((ack) => void this.#pass(ack));
-    const headers = wireHeaders(parseApplicationMessage(message), contact, OWNED);
+    const headers = draft === undefined ? [] : wireHeaders(draft, contact, OWNED);
     new ProxiedRequest({
       context: this.#context,
       transaction,
@@ -52,10 +81,20 @@ export class Proxy {
       compose: (destination) =>
         this.#compose(transaction.request, { destination, options, headers, contact }),
       onFinal: (response, flow) => {
-        if (options.fullResponse) this.#report(connection, id, response, flow);
+        this.#record(response);
+        tell({ response, flow });
       },
-      onDone: () => connection.reply(id, "OK|done"),
+      onDone: () => tell(),
     }).start();
+  }
+
+  #record(response: SipResponse): void {
+    if (response.cseq.method !== "INVITE") return;
+    const { cdrs } = this.#context;
+    const { status } = response;
+    if (status >= 300) return cdrs.stop("network", refusalReason(status), response);
+    cdrs.start("application", "proxy-uas", response);
+    cdrs.start("network", "proxy-uac", response);
   }
 
   #report(connection: ControlConnection, id: string, response: SipResponse, flow: Flow): void {
@@ -100,12 +139,15 @@ export class Proxy {
   /** Passes on a request within a dialog that we proxied: to the next Route or the Request-URI. */
   forward(transaction: ServerTransaction): void {
     const left = maxForwards(transaction.request);
-    if (left === 0) return void transaction.respond(483);
+    if (left === 0) return refuse(transaction, 483);
     const contact = this.#contactOf(transaction);
     const request = this.#onward(transaction.request);
     const destination = nextDestination(request);
     if (contact === undefined || readSipUri(destination) === undefined) {
-      return void transaction.respond(404);
+      return refuse(transaction, 404);
+    }
+    if (request.method === "BYE") {
+      this.#context.cdrs.stop("network", "normal-release", request);
     }
     transaction.onAck((ack) => void this.#pass(ack));
     new ProxiedRequest({
@@ -170,6 +212,16 @@ export class Proxy {
     });
   }
 }
+
+interface ProxyRun {
+  transaction: ServerTransaction;
+  options: ProxyOptions;
+  /** Headers to add, if an application proxies. */
+  draft: ApplicationMessage | undefined;
+}
+
+/** Each final response, then nothing more. */
+type Tell = (final?: { response: SipResponse; flow: Flow }) => void;
 
 interface ComposeParts {
   destination: string;

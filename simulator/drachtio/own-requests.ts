@@ -1,0 +1,78 @@
+import type { SipResponse } from "../sip/message.ts";
+import type { ClientTransaction } from "../sip/transaction.ts";
+import type { CdrReason } from "./cdr.ts";
+import { type Context, notifyUnsolicited } from "./context.ts";
+import type { Dialog } from "./dialog.ts";
+import { dialogHop } from "./next-hop.ts";
+
+const SESSION_EXPIRED = "Session timer expired";
+
+/** Requests the daemon sends within an application's dialog without being asked. */
+export class OwnRequests {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Ends a call by the daemon's own decision: ACK what is open, BYE, and tell the application. */
+  hangUp(dialog: Dialog, why: string): void {
+    this.#context.dialogs.remove(dialog);
+    for (const { transaction, response } of dialog.unacknowledged.splice(0)) {
+      const { request, nextHop } = dialog.sip.ack(response.cseq.number);
+      // A broken path keeps the ACK from arriving, and the BYE after it; both ends time out then.
+      transaction.acknowledge(response, request, dialogHop(dialog, nextHop)).catch(() => {});
+    }
+    const headers = { Reason: `SIP;cause=200;text="${why}"` };
+    const { request: bye, nextHop } = dialog.sip.request("BYE", { headers });
+    const transaction = this.#context.stack.request(bye, dialogHop(dialog, nextHop));
+    this.#context.cdrs.stop("application", endReason(why), bye);
+    const tell = (transport = dialog.contact.transport, remote = dialog.connection.remote) =>
+      notifyUnsolicited(this.#context, dialog.owner, {
+        message: transaction.request,
+        dialogId: dialog.id,
+        transport,
+        remote,
+      });
+    transaction.sent.then(
+      (flow) => tell(flow.connection.transport, flow.remote),
+      () => tell(),
+    );
+  }
+
+  /** Refreshes a session on the daemon's own account; the peer's refusal ends the call. */
+  refresh(dialog: Dialog): void {
+    const { localSdp, sessionExpiresS, contact } = dialog;
+    const headers = {
+      Contact: `<${contact.uri}>`,
+      Supported: "timer",
+      "Session-Expires": `${sessionExpiresS};refresher=uac`,
+      ...(localSdp === undefined ? {} : { "Content-Type": "application/sdp" }),
+    };
+    const body = localSdp ?? "";
+    const { request, nextHop } = dialog.sip.request("INVITE", { headers, body });
+    const transaction = this.#context.stack.request(request, dialogHop(dialog, nextHop));
+    transaction.final.then(
+      (response) => this.#refreshed(dialog, transaction, response),
+      () => this.hangUp(dialog, SESSION_EXPIRED),
+    );
+  }
+
+  #refreshed(dialog: Dialog, transaction: ClientTransaction, response: SipResponse): void {
+    if (response.status >= 300) return this.hangUp(dialog, SESSION_EXPIRED);
+    dialog.sip.receiveResponse(response);
+    const { request, nextHop } = dialog.sip.ack(response.cseq.number);
+    // Without its ACK the peer repeats its answer and then ends the call itself.
+    transaction.acknowledge(response, request, dialogHop(dialog, nextHop)).catch(() => {});
+    this.#context.sessions.arm(dialog, "uac", response);
+  }
+
+  /** The peer did not refresh the session in time. */
+  expire(dialog: Dialog): void {
+    this.hangUp(dialog, SESSION_EXPIRED);
+  }
+}
+
+function endReason(why: string): CdrReason {
+  return why === SESSION_EXPIRED ? "session-expired" : "system-initiated-termination";
+}

@@ -1,0 +1,114 @@
+import { once } from "node:events";
+import { expect, test } from "vitest";
+import { manualClock } from "../clock.ts";
+import { SipResponse } from "../sip/message.ts";
+import { readSessionExpires } from "./session-timer.ts";
+import { openTestDaemon, request, SDP, type TestDaemon } from "./test-daemon.ts";
+import { answer, header } from "./test-peer.ts";
+
+const response = (value: string) =>
+  new SipResponse({ status: 200, headers: { "Session-Expires": value } });
+
+test.each([
+  ["1800;refresher=uac", { seconds: 1800, refresher: "uac" }],
+  [" 90 ; REFRESHER = UAS ;x=y", { seconds: 90, refresher: "uas" }],
+  ["90", { seconds: 90, refresher: undefined }],
+  ["soon", undefined],
+])("Session-Expires %s is read", (value, session) => {
+  expect(readSessionExpires(response(value))).toEqual(session);
+});
+
+test("the compact form is read too", () => {
+  expect(readSessionExpires(new SipResponse({ status: 200, headers: { x: "90" } }))).toEqual({
+    seconds: 90,
+    refresher: undefined,
+  });
+});
+
+const ANSWERED = ["Contact: <sip:a@127.0.0.1:{port}>", "Content-Type: application/sdp", "", SDP];
+
+/** A call from the peer that asks for a session of 90 seconds. */
+async function called({ srf, peer }: TestDaemon, refresher: string) {
+  const answered = new Promise<EventTarget>((resolve) => {
+    srf.invite((req, res) => {
+      void srf.createUAS(req, res, { localSdp: SDP }).then((dialog) => resolve(dialog as never));
+    });
+  });
+  peer.send(request("INVITE", { headers: `Session-Expires: 90;refresher=${refresher}` }));
+  const ok = await peer.receive(/^SIP\/2.0 200/);
+  peer.send(request("ACK", { to: header(ok, "To") }));
+  return { ok, dialog: await answered };
+}
+
+test("a caller who refreshes is told so, and hung up on when it does not", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  const { ok, dialog } = await called(lab, "uac");
+  expect(header(ok, "Session-Expires")).toBe("90;refresher=uac");
+  expect(header(ok, "Require")).toBe("timer");
+  const ended = once(dialog, "destroy");
+  await clock.advance(59_000);
+  expect(lab.daemon.load.dialogs).toBe(1);
+  await clock.advance(2_000);
+  const bye = await lab.peer.receive(/^BYE/);
+  expect(header(bye, "Reason")).toBe('SIP;cause=200;text="Session timer expired"');
+  expect((await ended)[1]).toBe("Session timer expired");
+});
+
+test("the daemon refreshes when that is its part, with its last SDP", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  await called(lab, "uas");
+  await clock.advance(45_000);
+  const refresh = await lab.peer.receive(/^INVITE/);
+  expect(header(refresh, "Session-Expires")).toBe("90;refresher=uac");
+  expect(refresh.endsWith(SDP)).toBe(true);
+  const session = "Session-Expires: 90;refresher=uac";
+  lab.peer.send(answer(refresh, "200 OK", [session, ...ANSWERED]));
+  await lab.peer.receive(/^ACK/);
+  await clock.advance(45_000);
+  expect(header(await lab.peer.receive(/^INVITE/), "CSeq")).toBe("2 INVITE");
+});
+
+test("a refused refresh ends the call", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  await called(lab, "uas");
+  await clock.advance(45_000);
+  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "481 Call Does Not Exist"));
+  expect(header(await lab.peer.receive(/^BYE/), "Reason")).toContain("Session timer expired");
+});
+
+test("a refresh of the peer starts the time anew", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  const { ok } = await called(lab, "uac");
+  await clock.advance(50_000);
+  const headers = "Session-Expires: 90;refresher=uac";
+  lab.peer.send(request("UPDATE", { to: header(ok, "To"), cseq: 2, headers }));
+  await lab.peer.receive(/CSeq: 2 UPDATE/);
+  await clock.advance(50_000);
+  expect(lab.daemon.load.dialogs).toBe(1);
+});
+
+test("a session shorter than 90 s is refused in a dialog", async () => {
+  await using lab = await openTestDaemon();
+  const { ok } = await called(lab, "uac");
+  const headers = "Session-Expires: 30";
+  lab.peer.send(request("UPDATE", { to: header(ok, "To"), cseq: 2, headers }));
+  const refused = await lab.peer.receive(/^SIP\/2.0 422/);
+  expect(header(refused, "Min-SE")).toBe("90");
+});
+
+test("a call we make keeps the session its answer asks for", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  const calling = lab.srf.createUAC(`sip:a@127.0.0.1:${lab.peer.port}`, { localSdp: SDP });
+  const invite = await lab.peer.receive(/^INVITE/);
+  const session = "Session-Expires: 90;refresher=uac";
+  lab.peer.send(answer(invite, "200 OK", [session, ...ANSWERED]));
+  await calling;
+  await lab.peer.receive(/^ACK/);
+  await clock.advance(45_000);
+  expect(await lab.peer.receive(/^INVITE/)).toContain(SDP);
+});
