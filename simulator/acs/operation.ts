@@ -27,7 +27,7 @@ export interface Reply {
 export interface Operation {
   /** The REST specification's operation id. */
   readonly name: string;
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   readonly path: RegExp;
   /** Honours Repeatability-Request-ID. */
   readonly isRepeatable?: boolean;

@@ -18,6 +18,7 @@ import { identityOperations } from "./identity-operations.ts";
 import { freshIds, type IdSource } from "./ids.ts";
 import { createIssuer, type Issuer, type SigningKey } from "./issuer.ts";
 import { UrlJudge } from "./media-options.ts";
+import type { Operation } from "./operation.ts";
 import { Outbound } from "./outbound.ts";
 import { outgoingOperations } from "./outgoing-operations.ts";
 import { joiningOperations } from "./participant-changes.ts";
@@ -54,6 +55,8 @@ export interface AcsOptions {
   readonly issuer?: string;
   /** Public https names that stand for local ports, in place of a tunnel. */
   readonly ingress?: Readonly<Record<string, string>>;
+  /** Further REST operations of the resource, such as those on trunks and voice routes. */
+  readonly operations?: readonly Operation[];
   /** What signs callback tokens; default: a new key. */
   readonly signingKey?: SigningKey;
   readonly policy?: Partial<Policy>;
@@ -100,6 +103,7 @@ export async function startAcs(options: AcsOptions): Promise<Acs> {
   const core = await createCore(options, { outbound, background, origin: () => addresses.url });
   const board = started.use(new Switchboard(core));
   const rest = new Rest(core, [
+    ...(options.operations ?? []),
     ...callOperations(board),
     ...outgoingOperations(board),
     ...participantOperations(board),
