@@ -139,10 +139,11 @@ test("a caller who gives up cancels the call behind the carrier", async () => {
   ivr.send(answer(onward, "180 Ringing"));
   await caller.receive(/^SIP\/2.0 180/);
 
-  caller.send(CANCEL);
+  caller.send(CANCEL.replace("Content-Length", 'Reason: SIP;cause=200;text="x"\nContent-Length'));
 
   const passed = await ivr.receive(/^CANCEL/);
   expect(header(passed, "Call-ID")).toBe(header(onward, "Call-ID"));
+  expect(header(passed, "Reason")).toBe('SIP;cause=200;text="x"');
   expect(await caller.receive(/^SIP\/2.0 487/)).toContain("call-1");
 });
 

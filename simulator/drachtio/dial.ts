@@ -1,5 +1,6 @@
 import type Srf from "drachtio-srf";
 import type { Clock } from "../clock.ts";
+import { CallCancelled } from "./invitation.ts";
 
 // What drachtio-srf 5.0.29 does and its published types leave out or have wrong.
 declare module "drachtio-srf" {
@@ -7,6 +8,9 @@ declare module "drachtio-srf" {
     connected: boolean;
     request(options: InDialogRequest): Promise<SrfResponse>;
     on(event: "destroy", listener: (bye: SrfRequest, reason: string) => void): this;
+  }
+  interface SrfRequest {
+    cancel(options: { headers: SipMessageHeaders }, callback: () => void): void;
   }
   interface InDialogRequest {
     method: SipMethod;
@@ -59,12 +63,12 @@ export async function dial(srf: Srf, uri: string, options: DialOptions): Promise
   const aborted = Promise.withResolvers<never>();
   let sent: Srf.SrfRequest | undefined;
   const cancel = () => {
-    sent?.cancel(() => {});
+    sent?.cancel(cancelOptions(signal), () => {});
     aborted.reject(signal.reason);
   };
   const onSent = (error: unknown, request?: Srf.SrfRequest) => {
     sent = request;
-    if (error === null && signal.aborted) sent?.cancel(() => {});
+    if (error === null && signal.aborted) sent?.cancel(cancelOptions(signal), () => {});
   };
   signal.addEventListener("abort", cancel, { once: true });
   const uacOptions = {
@@ -83,6 +87,12 @@ export async function dial(srf: Srf, uri: string, options: DialOptions): Promise
   } finally {
     signal.removeEventListener("abort", cancel);
   }
+}
+
+/** The caller's Reason goes on with its CANCEL, so that every leg of the call says the same. */
+function cancelOptions({ reason }: AbortSignal): { headers: Record<string, string> } {
+  const text = reason instanceof CallCancelled ? reason.reason : undefined;
+  return { headers: text === undefined ? {} : { Reason: text } };
 }
 
 function isRefusal(error: unknown): error is Refusal {

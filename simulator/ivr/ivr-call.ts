@@ -100,7 +100,7 @@ export class IvrCallRun {
     if (destination === undefined) return false;
     this.#watch(destination, "destination", onward);
     try {
-      onward.accept(destination.remote.sdp);
+      if (!this.#accepts(onward, destination)) return false;
       using _relay = relay(media, onward);
       this.#note({ kind: "connected" });
       await aborted(this.#signal);
@@ -108,6 +108,17 @@ export class IvrCallRun {
       await hangUp(destination, { clock: this.#options.clock, headers: this.#byeHeaders() });
     }
     return true;
+  }
+
+  #accepts(onward: MediaSession, destination: Srf.Dialog): boolean {
+    try {
+      onward.accept(destination.remote.sdp);
+      return true;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#note({ kind: "refused", status: 488, reason });
+      return false;
+    }
   }
 
   /** Dials while the caller hears the prompt; undefined when the destination refused. */

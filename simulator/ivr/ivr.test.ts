@@ -212,6 +212,30 @@ test("a caller who chooses nothing hears so and is hung up", async () => {
   expect(centre.kinds()).toEqual(["menu", "timeout", "ended"]);
 });
 
+test("a caller who hangs up in the menu ends the call there", async () => {
+  const centre = await contactCentre();
+  const { ok } = await enter(centre);
+
+  centre.caller.send(request("BYE", ok));
+
+  await centre.caller.receive(/^SIP\/2.0 200[^]*BYE/);
+  await expect.poll(centre.kinds).toEqual(["menu", "ended"]);
+  expect(centre.sbc.drain()).toEqual([]);
+});
+
+test("an answer of no use is hung up, and the caller is told", async () => {
+  const centre = await contactCentre();
+  const { onward } = await choose(centre);
+  const nothing = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n";
+  centre.sbc.send(answer(onward, "200 OK", withSdp(centre.sbc, nothing)));
+
+  await centre.sbc.receive(/^ACK/);
+  centre.sbc.send(answer(await centre.sbc.receive(/^BYE/), "200 OK"));
+  centre.caller.send(answer(await centre.caller.receive(/^BYE/), "200 OK"));
+
+  expect(centre.kinds()).toEqual(["menu", "digit", "decision", "refused", "ended"]);
+});
+
 test("a caller who hangs up during the transfer cancels it", async () => {
   const centre = await contactCentre();
   const { ok, onward } = await choose(centre);

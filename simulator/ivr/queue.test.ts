@@ -122,7 +122,7 @@ test("the human sees who calls and why before picking up, and the phone gets it 
 });
 
 test("an answered call is bridged until the human hangs up", async () => {
-  const { sbc, human, queue } = await registered();
+  const { sbc, human, queue, trace } = await registered();
   sbc.send(invite());
   const ringing = await human.receive(/^INVITE/);
   human.send(ok(ringing, human));
@@ -138,6 +138,8 @@ test("an answered call is bridged until the human hangs up", async () => {
   sbc.send(answer(await sbc.receive(/^BYE/), "200 OK"));
 
   expect(await call.ended).toEqual({ by: "human" });
+  const moves = trace.events.flatMap((event) => (event.type === "state" ? [event.to] : []));
+  expect(moves).toEqual(["offered", "answered", "ended"]);
 });
 
 test("a caller who gives up is seen at the desk, and the phone stops ringing", async () => {

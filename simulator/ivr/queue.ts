@@ -12,7 +12,7 @@ import {
 import { callThrough, type LinkEnd } from "../drachtio/link.ts";
 import { strike } from "../drachtio/strike.ts";
 import { type FaultPlan, faultPlan } from "../faults.ts";
-import type { PartyTrace } from "../trace.ts";
+import type { PartyTrace, StateEvent } from "../trace.ts";
 import { Waiting } from "../waiting.ts";
 import { DESK_HEADERS, type DeskCall, type DeskEnd, type DeskHeaders, deskEntry } from "./desk.ts";
 import { type Binding, parseContact, Registrar } from "./registrar.ts";
@@ -95,16 +95,27 @@ class QueueDesk {
     const { number, headers = DESK_HEADERS } = this.#options;
     if (invitation.number !== number) return invitation.refuse(404);
     const desk = deskEntry(invitation, headers);
+    const { customerId, reason, summary } = desk.call;
+    this.#note(invitation, {
+      from: "none",
+      to: "offered",
+      detail: { customerId, reason, summary },
+    });
     this.shown.push(desk.call);
-    const end = await this.#ring(invitation, srf, desk.answer).catch((error: unknown): DeskEnd => {
+    const onAnswer = (human: string) => {
+      this.#note(invitation, { from: "offered", to: "answered", detail: { human } });
+      desk.answer(human);
+    };
+    const end = await this.#ring(invitation, srf, onAnswer).catch((error: unknown): DeskEnd => {
       if (!invitation.signal.aborted) throw error;
       return { by: error instanceof CallCancelled ? "caller" : "queue" };
     });
+    this.#note(invitation, { from: "offered", to: "ended", detail: { ...end } });
     desk.end(end);
-    const { trace } = this.#options;
-    const { callId: id } = invitation;
-    const state = { type: "state", subject: "queue-call", id, from: "offered" } as const;
-    trace.record({ ...state, to: "ended", detail: { ...end } }, id);
+  }
+
+  #note({ callId: id }: Invitation, move: Pick<StateEvent, "from" | "to" | "detail">): void {
+    this.#options.trace.record({ type: "state", subject: "queue-call", id, ...move }, id);
   }
 
   async #ring(

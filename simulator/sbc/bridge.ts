@@ -32,6 +32,8 @@ export class Bridge {
   #pair: readonly [Leg, Leg];
   #relay: Disposable;
   #transferring: Leg | undefined;
+  /** Our re-INVITEs, one after the other: two at a time in one dialog would be refused (491). */
+  #redirecting: Promise<void> = Promise.resolve();
 
   constructor(options: BridgeOptions, pair: readonly [Leg, Leg]) {
     this.#options = options;
@@ -78,7 +80,8 @@ export class Bridge {
     this.#relay = relay(stays.media, replacement.media);
     this.#watch(replacement);
     // Microsoft may have put the call on hold before REFER; the new leg must be heard.
-    if (stays.media.negotiated?.direction !== "sendrecv") await this.#redirect(stays, "sendrecv");
+    this.#mirror(replacement);
+    await this.#redirecting;
   }
 
   /** Resolves when the peer has hung up `leg`. */
@@ -105,7 +108,7 @@ export class Bridge {
     this.#legs.add(leg);
     const { dialog, media, headers } = leg;
     dialog.on("destroy", (bye) => this.#hungUp(leg, reasonOf(bye).reason));
-    anchor(dialog, media, { headers, onOffer: () => void this.#mirror(leg) });
+    anchor(dialog, media, { headers, onOffer: () => this.#mirror(leg) });
     const { takesRefer, onRefer } = this.#options;
     if (takesRefer(leg)) dialog.on("refer", (req, res) => onRefer(leg, req, res));
     else refuseRefer(dialog);
@@ -119,14 +122,19 @@ export class Bridge {
   }
 
   /** What one side does with its media (hold, resume) the other side hears of, too. */
-  async #mirror(leg: Leg): Promise<void> {
+  #mirror(leg: Leg): void {
+    this.#redirecting = this.#align(leg, this.#redirecting);
+  }
+
+  async #align(leg: Leg, before: Promise<void>): Promise<void> {
+    await before;
     if (!this.#pair.includes(leg)) return;
-    const other = this.#otherThan(leg);
-    const wanted = leg.media.negotiated?.direction === "inactive" ? "inactive" : "sendrecv";
-    if (other.media.negotiated?.direction !== wanted) await this.#redirect(other, wanted);
+    const held = leg.media.negotiated?.direction === "inactive";
+    await this.#redirect(this.#otherThan(leg), held ? "inactive" : "sendrecv");
   }
 
   async #redirect(leg: Leg, direction: "sendrecv" | "inactive"): Promise<void> {
+    if (leg.media.negotiated?.direction === direction) return;
     try {
       const offer = leg.media.offer({ direction });
       const answer = await reinvite(leg.dialog, offer, leg.headers);
