@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Lab, LabCall } from "../lab.ts";
+import type { TraceEvent } from "../trace.ts";
 
 /** What `linecheck call` asks of the lab that is up. */
 export interface CallOrder {
@@ -31,6 +32,10 @@ export interface Control extends AsyncDisposable {
   readonly address: ControlAddress;
 }
 
+/** A caller speaks when the other side has been silent for this long. */
+const TURN_PAUSE_MS = 1200;
+/** Longest silence that a caller puts up with before the call has failed. */
+const SILENCE_LIMIT_MS = 30_000;
 const ORDER_LIMIT_BYTES = 64 * 1024;
 
 /** A port on loopback through which the command line makes calls in a lab that is up. */
@@ -65,6 +70,7 @@ interface Exchange {
 
 async function serve({ lab, token, request, response }: Exchange): Promise<void> {
   if (request.headers.authorization !== `Bearer ${token}`) return refuse(response, 401);
+  if (request.method === "GET" && request.url === "/trace") return sendTrace(lab, response);
   if (request.method !== "POST" || request.url !== "/calls") return refuse(response, 404);
   const tell = (news: CallNews) => void response.write(`${JSON.stringify(news)}\n`);
   try {
@@ -75,6 +81,12 @@ async function serve({ lab, token, request, response }: Exchange): Promise<void>
     tell({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
   }
   response.end();
+}
+
+/** Everything traced so far, one JSON object a line. */
+function sendTrace({ trace }: Lab, response: ServerResponse): void {
+  response.writeHead(200, { "content-type": "application/x-ndjson" });
+  response.end(trace.events.map((event) => `${JSON.stringify(event)}\n`).join(""));
 }
 
 function refuse(response: ServerResponse, status: number): void {
@@ -110,7 +122,7 @@ async function makeCall(
       tell({ kind: "heard", text: "(speech that the lab does not know)" });
   });
   try {
-    await script(line, order, { tell, over });
+    await script(line, order, { lab, tell, over });
     await lab.clock.sleep(order.lengthMs, { signal: over });
   } catch (error) {
     if (!over.aborted) throw error;
@@ -121,17 +133,43 @@ async function makeCall(
   tell({ kind: "ended", reason: line.ended.aborted ? String(line.ended.reason) : "time is up" });
 }
 
+/** Presses, then speaks: each text when the other side has said something and fallen silent. */
 async function script(
   line: LabCall,
   { press, say }: CallOrder,
-  { tell, over }: { tell: (news: CallNews) => void; over: AbortSignal },
+  { lab, tell, over }: { lab: Lab; tell: (news: CallNews) => void; over: AbortSignal },
 ): Promise<void> {
   if (press !== undefined) {
+    await pause(lab, line, { over, quietMs: 0 });
     await line.press(press, { signal: over });
     tell({ kind: "pressed", text: press });
   }
   for (const text of say) {
+    await pause(lab, line, { over, quietMs: TURN_PAUSE_MS });
     await line.say(text, { signal: over });
     tell({ kind: "said", text });
+  }
+}
+
+/** Waits for the next phrase on the line, and until nothing has been heard for `quietMs` after it. */
+async function pause(
+  { trace, clock }: Lab,
+  line: LabCall,
+  { over, quietMs }: { over: AbortSignal; quietMs: number },
+): Promise<void> {
+  const isHere = (event: TraceEvent) => event.type === "heard" && event.call === line.id;
+  const options = { timeoutMs: SILENCE_LIMIT_MS, what: "speech on the line", signal: over };
+  await trace.waitFor(
+    (event) => isHere(event) && event.type === "heard" && event.kind === "phrase",
+    {
+      ...options,
+      from: trace.events.length,
+    },
+  );
+  if (quietMs === 0) return;
+  for (;;) {
+    const before = trace.events.length;
+    await clock.sleep(quietMs, { signal: over });
+    if (!trace.events.slice(before).some(isHere)) return;
   }
 }

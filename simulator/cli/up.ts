@@ -4,8 +4,12 @@ import { join, resolve } from "node:path";
 import { fixedServices, type Lab, NUMBERS, startLab } from "../lab.ts";
 import { scriptContactCentre } from "../openai/contact-centre.ts";
 import { startControl } from "./control.ts";
-import { portBase, readArguments, webhookUrl } from "./usage.ts";
+import { portBase, readArguments, UsageError, webhookUrl } from "./usage.ts";
 
+/** How long the agent may take to listen. */
+const AGENT_TIMEOUT_MS = 60_000;
+const DAY_MS = 86_400_000;
+const HUMAN_GREETING = "This is the billing team. How may I help you?";
 /** How long the probe call may take. */
 const PROBE_TIMEOUT_MS = 20_000;
 
@@ -37,14 +41,37 @@ export async function up(args: string[]): Promise<number> {
   const stateFile = join(out, "lab.json");
   writeFileSync(caFile, lab.ca);
   print(settings(lab, caFile));
-  if (webhook !== undefined) await lab.useAgent(webhook);
+  if (webhook !== undefined) await subscribe(lab, webhook);
   await probe(lab);
   await using control = await startControl(lab);
   writeFileSync(stateFile, JSON.stringify(control.address), { mode: 0o600 });
   process.stdout.write("READY\n");
+  const over = new AbortController();
+  const colleague = answerAtTheQueue(lab, over.signal);
   await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  over.abort();
+  await colleague;
   rmSync(stateFile, { force: true });
   return 0;
+}
+
+/** The agent may start after the lab: its webhook is tried until it answers. */
+async function subscribe(lab: Lab, webhook: string): Promise<void> {
+  const deadlineMs = lab.clock.now() + AGENT_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await lab.useAgent(webhook);
+    } catch (error) {
+      const refused = error instanceof Error && /ECONNREFUSED|ECONNRESET/.test(error.message);
+      if (!refused || lab.clock.now() > deadlineMs) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new UsageError(`--subscribe: the handshake with ${webhook} failed: ${reason}`, {
+          cause: error,
+        });
+      }
+    }
+    await lab.clock.sleep(500);
+  }
 }
 
 function settings(lab: Lab, caFile: string): Record<string, string> {
@@ -71,4 +98,18 @@ async function probe(lab: Lab): Promise<void> {
     { timeoutMs: PROBE_TIMEOUT_MS, what: "prompt of the IVR at the probe's phone" },
   );
   await call.hangUp();
+}
+
+/** The human agent of a lab that is up: picks up each call, says hello and lets the caller speak. */
+async function answerAtTheQueue(lab: Lab, over: AbortSignal): Promise<void> {
+  while (!over.aborted) {
+    try {
+      const call = await lab.nextQueueCall({ timeoutMs: DAY_MS, signal: over });
+      const line = await call.answer();
+      await line.say(HUMAN_GREETING, { signal: over });
+    } catch (error) {
+      // A caller who gave up while it rang; the next one is served all the same.
+      if (!over.aborted) process.stderr.write(`queue: ${String(error)}\n`);
+    }
+  }
 }
