@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -128,4 +128,15 @@ test.each([
   const path = join(mkdtempSync(join(tmpdir(), "agent-")), "customers.json");
   if (content !== undefined) writeFileSync(path, content);
   expect(faultsOf({ ...MINIMUM, AGENT_CUSTOMERS: path })[0]).toContain("AGENT_CUSTOMERS");
+});
+
+test("every variable is in the table of docs/agent.md", () => {
+  const source = readFileSync(new URL("config.ts", import.meta.url), "utf8");
+  const table = readFileSync(new URL("../docs/agent.md", import.meta.url), "utf8");
+  const names = Array.from(
+    source.matchAll(/read\s*\.\w+\(\s*"([A-Z][A-Z_]+)"/g),
+    ([, name]) => name,
+  );
+  expect(names.length).toBeGreaterThan(40);
+  expect(names.filter((name) => !table.includes(`\`${name}\``))).toEqual([]);
 });

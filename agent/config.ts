@@ -143,7 +143,7 @@ function readSpeech(read: Variables) {
     firstAudioTimeoutMs: read.integer("SPEECH_FIRST_AUDIO_TIMEOUT_MS", {
       from: 50,
       to: 30_000,
-      or: 2500,
+      or: 2000,
     }),
     stopTimeoutMs: read.integer("SPEECH_STOP_TIMEOUT_MS", { from: 50, to: 30_000, or: 700 }),
   };
