@@ -7,10 +7,11 @@ const CAPACITY_SAMPLES = 16_384;
 const LIMIT_AHEAD_SAMPLES = 8_000;
 /** So many late packets in a row mean that the path got longer, not that they are stragglers. */
 const LATE_RUN = 5;
-/** How often the depth is judged, and the excess that is worn off in quiet frames, or at once. */
-const JUDGE_FRAMES = 100;
-const EXCESS_SAMPLES = 320;
-const LIMIT_EXCESS_SAMPLES = 1_600;
+/** The depth is judged by its least value in half a second. */
+const JUDGE_FRAMES = 25;
+/** Excess that is left out in quiet frames (80 ms: two relays in a row may add half of it), or at once. */
+const EXCESS_SAMPLES = 640;
+const LIMIT_EXCESS_SAMPLES = 2_400;
 const QUIET_PEAK = 200;
 /** A lost frame repeats the last one, this much weaker each time. */
 const FADE = 0.8;
@@ -134,23 +135,25 @@ export class JitterBuffer {
 
   /**
    * A peer whose clock runs fast, or a first packet that came late, would leave the buffer deeper
-   * than asked for ever. The excess is worn off frame by frame where nothing is said.
+   * than asked for ever. The excess is left out where nothing is said, or anyhow if it is great.
    */
   #judgeDepth(): void {
-    const depth = this.#end - this.#next;
-    this.#leastDepth = Math.min(this.#leastDepth, depth);
+    this.#leastDepth = Math.min(this.#leastDepth, this.#end - this.#next);
     this.#judged += 1;
     if (this.#judged < JUDGE_FRAMES) return;
-    const excess = this.#leastDepth - (this.#depthMs * RATE_HZ) / 1_000;
+    let excess = this.#leastDepth - (this.#depthMs * RATE_HZ) / 1_000;
     if (excess < EXCESS_SAMPLES) return this.#judgeAnew();
-    if (excess < LIMIT_EXCESS_SAMPLES && !this.#isQuietAhead()) return;
-    this.#filled.fill(
-      0,
-      this.#next % CAPACITY_SAMPLES,
-      (this.#next % CAPACITY_SAMPLES) + FRAME_SAMPLES,
-    );
+    for (; excess >= FRAME_SAMPLES && this.#mayLeaveOut(excess); excess -= FRAME_SAMPLES) {
+      this.#leaveOutFrame();
+    }
+    if (excess < EXCESS_SAMPLES) this.#judgeAnew();
+  }
+
+  #leaveOutFrame(): void {
+    for (let index = 0; index < FRAME_SAMPLES; index++) {
+      this.#filled[(this.#next + index) % CAPACITY_SAMPLES] = 0;
+    }
     this.#next += FRAME_SAMPLES;
-    this.#judgeAnew();
   }
 
   #judgeAnew(): void {
@@ -158,7 +161,8 @@ export class JitterBuffer {
     this.#leastDepth = Number.POSITIVE_INFINITY;
   }
 
-  #isQuietAhead(): boolean {
+  #mayLeaveOut(excess: number): boolean {
+    if (excess >= LIMIT_EXCESS_SAMPLES) return true;
     for (let index = 0; index < FRAME_SAMPLES; index++) {
       const slot = (this.#next + index) % CAPACITY_SAMPLES;
       if (Math.abs(this.#ring[slot] ?? 0) > QUIET_PEAK) return false;

@@ -85,6 +85,22 @@ test("after a blockage every frame is made up, and play-out lets the sockets be 
   expect(order.slice(12)).toEqual(["send 121", "play 121 at 121"]);
 });
 
+test("play-out waits while the loop is still busy, but not for ever", async () => {
+  const { clock, inner, hold } = blockableClock();
+  const played: number[] = [];
+  hold(50);
+  using _stop = pace(clock, { send: () => {}, playOut: () => played.push(inner.now()) });
+  await inner.advance(50);
+  // Every timer from now on is late, as under lasting overload.
+  for (let turn = 0; turn < 900; turn++) {
+    hold(5);
+    await inner.advance(1);
+  }
+  expect(played.length).toBeGreaterThan(5);
+  expect(played[0]).toBeGreaterThan(250);
+  expect(played[0]).toBeLessThan(500);
+});
+
 test("a machine that slept does not send an hour of silence at once", async () => {
   const { clock, inner, hold } = blockableClock();
   const sent: number[] = [];

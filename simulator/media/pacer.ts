@@ -1,9 +1,15 @@
 import type { Clock, Timer } from "../clock.ts";
 import { FRAME_MS } from "./frame.ts";
 
-/** A wake-up later than this has left packets unread; they are read before frames are played out. */
+/** A wake-up later than this has left packets unread, perhaps in several sockets in a row. */
 const LATE_MS = 5;
-const GRACE_MS = 4;
+/**
+ * Then frames are played out only when so many timers in a row of 1 ms were punctual, which means
+ * that every socket was read and every relay has passed on what it got, or after so many timers.
+ */
+const PUNCTUAL_TIMERS = 4;
+const PUNCTUAL_MS = 2;
+const LIMIT_TIMERS = 50;
 /** After a longer standstill (a suspended machine) the missed frames are not made up. */
 const LIMIT_CATCH_UP_MS = 2_000;
 
@@ -38,7 +44,7 @@ class Wheel {
   #turn = 0;
   #due = 0;
   #wakeUp: Timer | undefined;
-  #grace: Timer | undefined;
+  #grace: AbortController | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -90,7 +96,7 @@ class Wheel {
       this.#wakeUp = this.#clock.after(delayMs, () => this.#turnTo(this.#elapsed()));
       return;
     }
-    this.#grace?.cancel();
+    this.#grace?.abort();
     this.#grace = undefined;
     this.#unplayed.length = 0;
   }
@@ -106,14 +112,34 @@ class Wheel {
         this.#unplayed.push({ member, atMs });
       }
     }
-    if (late) this.#grace ??= this.#clock.after(GRACE_MS, () => this.#endGrace());
+    if (late && this.#grace === undefined) this.#settle();
     if (this.#grace === undefined) this.#playOut();
     this.#schedule();
   }
 
-  #endGrace(): void {
-    this.#grace = undefined;
-    this.#playOut();
+  /** Lets the event loop come round until it is punctual again, then plays out what waits. */
+  #settle(): void {
+    const grace = new AbortController();
+    let run = 0;
+    let timers = 0;
+    this.#grace = grace;
+    const wait = () => {
+      const dueMs = this.#clock.now() + 1;
+      this.#clock.after(1, () => {
+        const isPunctual = this.#clock.now() - dueMs <= PUNCTUAL_MS;
+        run = isPunctual ? run + 1 : 0;
+        // Timers may follow each other without a look at the sockets; an immediate never does.
+        setImmediate(goOn);
+      });
+    };
+    const goOn = () => {
+      if (grace.signal.aborted) return;
+      timers += 1;
+      if (run < PUNCTUAL_TIMERS && timers < LIMIT_TIMERS) return wait();
+      this.#grace = undefined;
+      this.#playOut();
+    };
+    wait();
   }
 
   #playOut(): void {

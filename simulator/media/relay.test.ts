@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { manualClock } from "../clock.ts";
+import { manualClock, systemClock } from "../clock.ts";
 import { connect, find, openLeg, playPiece, RATE_HZ, speechLike } from "./leg.fixture.ts";
 import { relay } from "./relay.ts";
 
@@ -85,4 +85,37 @@ test("after it is disposed both legs are silent and usable", async () => {
   await playPiece(clock, outside, speechLike(0.5));
   expect(find(speechLike(0.5), callee.heard.audio().samples).ncc).toBeGreaterThan(0.999);
   expect(callee.statistics().received).toMatchObject({ lost: 0, longestGapMs: 0 });
+});
+
+test("a process that stands still for a quarter second leaves no gap, two relays on", async () => {
+  const clock = systemClock();
+  await using legs = new AsyncDisposableStack();
+  const [caller, a, b, c, d, callee] = [
+    legs.use(await openLeg(clock)),
+    legs.use(await openLeg(clock)),
+    legs.use(await openLeg(clock, { srtp: "required" })),
+    legs.use(await openLeg(clock, { srtp: "required" })),
+    legs.use(await openLeg(clock)),
+    legs.use(await openLeg(clock)),
+  ];
+  connect(caller, a);
+  connect(b, c);
+  connect(d, callee);
+  using _first = relay(a, b);
+  using _second = relay(c, d);
+  // Without pauses, in which a buffer that got too deep would catch up.
+  const said = Int16Array.from(
+    { length: RATE_HZ },
+    (_, n) => 8_000 * Math.sin(n * (0.2 + n / 4e4)),
+  );
+  await clock.sleep(100);
+  const playing = caller.play({ samples: said, rateHz: RATE_HZ });
+  for (let standstill = 0; standstill < 2; standstill++) {
+    await clock.sleep(150);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+  }
+  await playing;
+  await clock.sleep(400);
+  expect(find(said, callee.heard.audio().samples, 1).ncc).toBeGreaterThan(0.999);
+  expect(callee.statistics().received).toMatchObject({ lost: 0, late: 0, longestGapMs: 0 });
 });

@@ -8,6 +8,8 @@ import { type RtpPacket, read16, read32 } from "./rtp.ts";
 
 const SAMPLES_PER_MS = 8;
 const FRAME_SAMPLES = FRAME_MS * SAMPLES_PER_MS;
+/** A longer pause is not filled: the other leg was silent by agreement. */
+const LIMIT_FILL_FRAMES = 10;
 const SILENCE = new Int16Array(FRAME_SAMPLES);
 
 export interface SenderOptions {
@@ -138,6 +140,7 @@ export class Sender {
 
   #anchorFor(packet: RtpPacket, atMs: number): Anchor {
     if (this.#anchor?.source === packet.ssrc) return this.#anchor;
+    this.#fillUpTo(atMs);
     const timestamp = this.#advance(atMs);
     this.#keyReader = new KeyReader();
     this.#anchor = {
@@ -146,6 +149,14 @@ export class Sender {
       timestamp: timestamp - packet.timestamp,
     };
     return this.#anchor;
+  }
+
+  /** The silence that the frame clock would still have sent before a relay takes over. */
+  #fillUpTo(atMs: number): void {
+    for (let frame = 0; frame < LIMIT_FILL_FRAMES && this.#lastAtMs !== undefined; frame++) {
+      if (atMs - this.#lastAtMs < 1.5 * FRAME_MS) return;
+      this.#sendAudio(SILENCE, this.#lastAtMs + FRAME_MS);
+    }
   }
 
   #forwarded(packet: RtpPacket, kind: CodecName | "telephone-event", atMs: number): Uint8Array {
