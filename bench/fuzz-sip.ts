@@ -1,17 +1,21 @@
 import { fuzzTargets } from "../simulator/sip/fuzzing/targets.ts";
 import { mutate, SeededRandom } from "../simulator/sip/fuzzing/mutation.ts";
+import { fuzzStack } from "../simulator/sip/fuzzing/traffic.ts";
 
 /**
- * Feeds the SIP parsers with mutated inputs until one breaks a promise or the number is reached.
- * The same seed gives the same inputs. A breach is printed with the input and the exit code is 1.
+ * Feeds the SIP parsers with mutated inputs until one breaks a promise or the number is reached,
+ * then a whole stack with random traffic. The same seed gives the same inputs. A breach is printed
+ * with its input and the exit code is 1.
  *
- *   node bench/fuzz-sip.ts [executionsPerTarget=100000] [seed=1] [target]
+ *   node bench/fuzz-sip.ts [executionsPerParser=100000] [stackMessages=20000] [seed=1]
  */
-const [executions = 100_000, seed = 1] = process.argv.slice(2, 4).map(Number);
-const only = process.argv[4];
+const [executions = 100_000, messages = 20_000, seed = 1] = process.argv.slice(2).map(Number);
+const number = (value: number) => Math.round(value).toLocaleString("en");
+
+/** Most inputs are refused with an error; nobody reads its stack. */
+Error.stackTraceLimit = 0;
 
 for (const { name, corpus, run } of fuzzTargets()) {
-  if (only !== undefined && only !== name) continue;
   const random = new SeededRandom(seed);
   const startedAt = process.hrtime.bigint();
   for (let execution = 0; execution < executions; execution++) {
@@ -25,6 +29,10 @@ for (const { name, corpus, run } of fuzzTargets()) {
     }
   }
   const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
-  const rate = Math.round(executions / seconds).toLocaleString("en");
-  console.log(`${name}: ${executions.toLocaleString("en")} executions, ${rate}/s, no breach`);
+  console.log(`${name}: ${number(executions)} executions, ${number(executions / seconds)}/s, ok`);
 }
+
+const report = await fuzzStack({ seed, messages });
+const megabytes = process.memoryUsage.rss() / 1e6;
+console.log(`stack: ${JSON.stringify(report)}, ${number(megabytes)} MB resident`);
+process.exitCode = report.left === 0 ? 0 : 1;

@@ -184,7 +184,10 @@ export class ClientMachine implements ClientTransaction {
     const move = this.#table[this.#state]?.[event];
     if (move === undefined) return;
     this.#state = move.to;
-    for (const action of move.run) this.#run(action);
+    for (const action of move.run) {
+      // A write that fails at once ends everything while the list is still being worked on.
+      if (this.#state === move.to) this.#run(action);
+    }
     if (move.to === "terminated") this.#terminate();
     if (event === "provisional" && this.#cancel === "wanted") this.#sendCancel();
   }

@@ -12,6 +12,8 @@ export interface Limits {
   connectionsPerHost: number;
   /** Live server transactions; beyond it new requests get 503 with Retry-After. */
   serverTransactions: number;
+  /** An INVITE the application has not answered after this long gets 408. */
+  unansweredInviteMs: number;
   /** A stream that carries nothing for this long is closed. */
   idleTimeoutMs: number;
   /** A message must be complete this long after its first byte (slow loris). */
@@ -31,6 +33,7 @@ export const DEFAULT_LIMITS: Limits = {
   connections: 2_000,
   connectionsPerHost: 1_000,
   serverTransactions: 50_000,
+  unansweredInviteMs: 600_000,
   idleTimeoutMs: 600_000,
   messageTimeoutMs: 10_000,
   connectTimeoutMs: 5_000,

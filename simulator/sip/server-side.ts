@@ -15,6 +15,7 @@ export interface ServerSideSetup {
   timers: Timers;
   ids: () => string;
   limitTransactions: number;
+  unansweredInviteMs: number;
   trying: "immediate" | "delayed" | "manual";
   cancelled: "automatic" | "manual";
   rejectMerged: boolean;
@@ -72,7 +73,7 @@ export class ServerSide {
   }
 
   #create(request: SipRequest, connection: WireConnection): ServerMachine {
-    const { wire, clock, timers, ids } = this.#setup;
+    const { wire, clock, timers, ids, unansweredInviteMs } = this.#setup;
     const key = serverKey(request);
     const mergedKey = keyOfMerged(request);
     const successKeys: string[] = [];
@@ -84,6 +85,7 @@ export class ServerSide {
       clock,
       timers,
       toTag: ids(),
+      unansweredInviteMs,
       serialise: (response) => wire.serialise(response),
       write: (bytes, { connection: back }, done) => wire.respond(back, via, bytes, done),
       onSuccess: (response) => {

@@ -30,6 +30,7 @@ function receive(method: string, transport: TransportName = "udp") {
     clock,
     timers: DEFAULT_TIMERS,
     toTag: "ours",
+    unansweredInviteMs: 600_000,
     serialise: (response) => response.toBuffer(),
     write: (bytes, { connection: back }, done) => back.write(bytes, done),
     onSuccess: ({ toTag }) => void log.push(`success ${toTag}`),
@@ -208,6 +209,23 @@ test("a failing write ends a pending transaction", () => {
   connection.failure = new Error("ECONNRESET");
   machine.respond(180);
   expect(log).toEqual(["transport at 0", "terminated at 0"]);
+});
+
+test("an INVITE the application never answers gets 408", async () => {
+  const { clock, connection, machine, log } = receive("INVITE", "tcp");
+  machine.respond(180);
+  await clock.advance(600_000);
+  expect(connection.startLines.at(-1)).toBe("SIP/2.0 408 Request Timeout");
+  machine.receiveAck(hop("ACK"));
+  expect(log).toEqual(["unanswered at 600000", "terminated at 600000"]);
+});
+
+test("any other request the application never answers is forgotten when its sender is", async () => {
+  const { clock, connection, log } = receive("OPTIONS");
+  await clock.advance(100_000);
+  expect(connection.startLines).toEqual([]);
+  expect(log).toEqual(["unanswered at 32000", "terminated at 32000"]);
+  expect(clock.pending).toBe(0);
 });
 
 test("an aborted transaction leaves no timer", async () => {

@@ -26,6 +26,8 @@ export interface ServerSetup {
   clock: Clock;
   timers: Timers;
   toTag: string;
+  /** How long the application may take for a final response to an INVITE. */
+  unansweredInviteMs: number;
   /** Last touches of the application, then the bytes. */
   serialise: (response: SipResponse) => Buffer;
   /** Sends a response to where the Via says, by the request's connection if it still is there. */
@@ -56,6 +58,7 @@ export class ServerMachine implements ServerTransaction {
   #repeat: Timer | undefined;
   #timeout: Timer | undefined;
   #linger: Timer | undefined;
+  readonly #patience: Timer;
   readonly #setup: ServerSetup;
   readonly #table: Transitions<ServerEvent, ServerAction>;
   readonly #cancelling = new AbortController();
@@ -74,6 +77,9 @@ export class ServerMachine implements ServerTransaction {
     this.#toTag = setup.request.toTag;
     this.#state = this.#isInvite ? "proceeding" : "trying";
     this.#table = this.#isInvite ? INVITE_SERVER : NON_INVITE_SERVER;
+    const { clock, unansweredInviteMs, timers } = setup;
+    const patienceMs = this.#isInvite ? unansweredInviteMs : timers.timeoutMs;
+    this.#patience = clock.after(patienceMs, () => this.#giveUp());
   }
 
   get state(): TransactionState {
@@ -106,6 +112,7 @@ export class ServerMachine implements ServerTransaction {
     if (response.status > 100) this.#toTag ??= response.toTag;
     this.#status = response.status;
     this.#bytes = this.#setup.serialise(response);
+    if (response.status >= 200) this.#patience.cancel();
     if (this.#isInvite && event === "success") this.#succeed(response, retransmit);
     else this.#dispatch(event);
     return response;
@@ -149,6 +156,16 @@ export class ServerMachine implements ServerTransaction {
     this.#end("aborted");
   }
 
+  /**
+   * The application stays silent. The sender of anything but an INVITE has given up by now and
+   * must not get 408 (RFC 4320 §4.2); an INVITE gets it.
+   */
+  #giveUp(): void {
+    this.#end("unanswered");
+    if (this.#isInvite) this.respond(408);
+    else this.#terminate();
+  }
+
   #checkAllowed(event: ServerEvent, status: number): void {
     // A proxy passes on every 2xx of a fork; an endpoint has only one.
     const second = this.#state === "accepted" && !this.#relays;
@@ -169,7 +186,10 @@ export class ServerMachine implements ServerTransaction {
     const move = this.#table[this.#state]?.[event];
     if (move === undefined) return;
     this.#state = move.to;
-    for (const action of move.run) this.#run(action);
+    for (const action of move.run) {
+      // A write that fails at once ends everything while the list is still being worked on.
+      if (this.#state === move.to) this.#run(action);
+    }
     if (move.to === "terminated") this.#terminate();
   }
 
@@ -259,6 +279,7 @@ export class ServerMachine implements ServerTransaction {
   #terminate(): void {
     this.#state = "terminated";
     this.#stopRepeating();
+    this.#patience.cancel();
     this.#linger?.cancel();
     this.#setup.onTerminated();
   }

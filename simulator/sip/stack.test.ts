@@ -200,6 +200,14 @@ test("without rport the answer goes to the port of the Via", async () => {
   expect(sender.waiting).toEqual([]);
 });
 
+test("an answer that cannot be sent ends its transaction", async () => {
+  await using uas = await startUdp({ onRequest: (transaction) => transaction.respond(200) });
+  await using peer = await udpPeer(uas.port);
+  peer.send(wireRequest("OPTIONS", { Via: "SIP/2.0/UDP 127.0.0.1:0;branch=z9hG4bK1" }));
+  await expect.poll(() => uas.trace.events.length).toBe(2);
+  expect(uas.stack.transactions.server).toBe(0);
+});
+
 test("rport can be filled in for everyone", async () => {
   await using uas = await startUdp({
     rport: "always",

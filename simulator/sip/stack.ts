@@ -112,6 +112,7 @@ export async function startSipStack(options: SipStackOptions): Promise<SipStack>
     timers,
     ids,
     limitTransactions: limits.serverTransactions,
+    unansweredInviteMs: limits.unansweredInviteMs,
     trying,
     cancelled,
     rejectMerged: options.rejectMerged ?? true,

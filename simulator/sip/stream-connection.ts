@@ -140,7 +140,8 @@ export abstract class StreamLike implements WireConnection {
     this.#pong = undefined;
     const breaks = lineBreaks + (this.#half && !this.outbound ? 1 : 0);
     this.#half = breaks % 2 === 1;
-    if (breaks >= 2) this.write(PONG, () => {});
+    // Whoever pings gets pongs, and two of those may come in one piece.
+    if (breaks >= 2 && this.#ping === undefined) this.write(PONG, () => {});
   }
 
   #sendPing(): void {

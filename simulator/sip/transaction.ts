@@ -59,6 +59,8 @@ export type ServerEnd =
   | "done"
   /** No ACK came for a final response within 64·T1 (timer H, or the same wait for a 2xx). */
   | "ackTimeout"
+  /** The application gave no final response in time; see `limits.unansweredInviteMs`. */
+  | "unanswered"
   /** The connection is gone and no other could be opened. */
   | "transport"
   /** The stack was disposed. */

@@ -37,7 +37,12 @@ export class UdpFlow implements WireConnection {
       return;
     }
     const { host, port } = this.remote;
-    this.#datagrams.send(bytes, port, host, (error) => done(error ?? undefined));
+    try {
+      this.#datagrams.send(bytes, port, host, (error) => done(error ?? undefined));
+    } catch (error) {
+      // Port 0, out of somebody's Via.
+      done(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   peerCertificate(): undefined {

@@ -13,6 +13,11 @@ export class WebSocketConnection extends StreamLike {
     super(socket, setup);
     this.#webSocket = webSocket;
     let cause: Error | undefined;
+    // Before the library's own listener: what it completes ends the wait again.
+    socket.prependListener("data", () => this.watchPartial(true));
+    for (const complete of ["message", "ping", "pong"]) {
+      webSocket.on(complete, () => this.watchPartial(false));
+    }
     webSocket.on("message", (data: RawData) => this.#receive(asBuffer(data)));
     webSocket.on("error", (error) => {
       cause = error;
