@@ -49,6 +49,10 @@ export class Application implements AsyncDisposable {
   readonly streams: Stream[] = [];
   /** Status and body of the answer to a request; default 200, and Event Grid's handshake is passed. */
   reply: (request: Received) => Answer | "never" = passHandshake;
+  /** Sees every event as it arrives. */
+  onEvent: (event: ReceivedEvent) => void = () => {};
+  /** Takes WebSocket messages; by default they are kept in {@link streams}. */
+  onMessage: ((socket: WebSocket, headers: IncomingHttpHeaders, text: string) => void) | undefined;
   readonly #changes = new EventEmitter();
   readonly #server = createServer((request, response) => void this.#answer(request, response));
   readonly #sockets = new WebSocketServer({ server: this.#server, path: undefined });
@@ -73,15 +77,7 @@ export class Application implements AsyncDisposable {
 
   /** Every mid-call and Event Grid event, one entry per event, in the order of arrival. */
   get events(): ReceivedEvent[] {
-    return this.requests.flatMap(({ body, headers, path }) =>
-      (Array.isArray(body) ? body : [body]).filter(isRecord).map((envelope) => ({
-        type: shortType(envelope),
-        data: isRecord(envelope["data"]) ? envelope["data"] : {},
-        envelope,
-        headers,
-        path,
-      })),
-    );
+    return this.requests.flatMap(eventsOf);
   }
 
   eventTypes(): string[] {
@@ -140,6 +136,7 @@ export class Application implements AsyncDisposable {
       body: body === "" ? undefined : JSON.parse(body),
     };
     this.requests.push(received);
+    for (const event of eventsOf(received)) this.onEvent(event);
     const answer = this.reply(received);
     if (answer !== "never") {
       response.writeHead(answer.status, { ...answer.headers });
@@ -157,7 +154,9 @@ export class Application implements AsyncDisposable {
       closeCode: undefined,
     };
     socket.on("message", (data) => {
-      if (Buffer.isBuffer(data)) stream.messages.push(JSON.parse(data.toString()));
+      if (!Buffer.isBuffer(data)) return;
+      if (this.onMessage !== undefined) this.onMessage(socket, request.headers, data.toString());
+      else stream.messages.push(JSON.parse(data.toString()));
       this.poke();
     });
     socket.on("close", (code) => {
@@ -178,6 +177,16 @@ function passHandshake({ method, body }: Received): Answer {
   const data = isRecord(event) && isRecord(event["data"]) ? event["data"] : {};
   const code = data["validationCode"];
   return code === undefined ? { status: 200 } : { status: 200, body: { validationResponse: code } };
+}
+
+function eventsOf({ body, headers, path }: Received): ReceivedEvent[] {
+  return (Array.isArray(body) ? body : [body]).filter(isRecord).map((envelope) => ({
+    type: shortType(envelope),
+    data: isRecord(envelope["data"]) ? envelope["data"] : {},
+    envelope,
+    headers,
+    path,
+  }));
 }
 
 function shortType(envelope: Record<string, unknown>): string {

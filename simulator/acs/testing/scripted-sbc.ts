@@ -92,10 +92,16 @@ export class ScriptedSbc implements AsyncDisposable {
     return await promise;
   }
 
-  async options(datacenter: DatacenterAddress, headers: Overrides = {}): Promise<SipResponse> {
+  async options(
+    datacenter: DatacenterAddress,
+    headers: Overrides = {},
+    signal?: AbortSignal,
+  ): Promise<SipResponse> {
     const request = this.#request("OPTIONS", `sip:${datacenter.name}:${datacenter.port}`);
     override(request, headers);
-    return await this.#send(request, datacenter);
+    const { name, host, port } = datacenter;
+    const target = { transport: "tls" as const, host, port, servername: name };
+    return await this.stack.request(request, { target, signal }).final;
   }
 
   /** An INVITE and what became of it. */
@@ -184,11 +190,6 @@ export class ScriptedSbc implements AsyncDisposable {
         Contact: this.contact,
       },
     });
-  }
-
-  #send(request: SipRequest, { name, host, port }: DatacenterAddress): Promise<SipResponse> {
-    const target = { transport: "tls" as const, host, port, servername: name };
-    return this.stack.request(request, { target }).final;
   }
 
   #listen(): Promise<SipStack> {
