@@ -33,6 +33,16 @@ export default defineConfig({
           sequence: { groupOrder: 3 },
         },
       },
+      {
+        // The images of docker/; skipped where no Docker engine has them.
+        test: {
+          name: "docker",
+          include: ["scenarios/harness/**/*.docker.ts"],
+          testTimeout: 180_000,
+          env: { TESTCONTAINERS_RYUK_DISABLED: "true" },
+          sequence: { groupOrder: 4 },
+        },
+      },
     ],
     maxWorkers: 2,
   },

@@ -130,7 +130,7 @@ async function makeCall(
     stop();
     await line.hangUp();
   }
-  tell({ kind: "ended", reason: line.ended.aborted ? String(line.ended.reason) : "time is up" });
+  tell({ kind: "ended", reason: line.ended.aborted ? endReason(line.ended) : "time is up" });
 }
 
 /** Presses, then speaks: each text when the other side has said something and fallen silent. */
@@ -172,4 +172,8 @@ async function pause(
     await clock.sleep(quietMs, { signal: over });
     if (!trace.events.slice(before).some(isHere)) return;
   }
+}
+
+function endReason({ reason }: AbortSignal): string {
+  return reason instanceof Error ? reason.message : String(reason);
 }
