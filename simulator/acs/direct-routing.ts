@@ -231,8 +231,8 @@ class Edge implements DirectRouting {
   }
 
   async dial(to: string, options: DialOptions): Promise<PstnLeg> {
-    const { from, sipHeaders, correlationId, signal } = options;
-    const call = await dialRoutes(this.#edge, { to, from, sipHeaders, correlationId, signal });
+    const { from } = options;
+    const call = await dialRoutes(this.#edge, { ...options, to });
     return new EdgeLeg({ call }, { from, to, transfer: this.#transfer });
   }
 

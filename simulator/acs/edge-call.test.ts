@@ -244,6 +244,25 @@ test("an outgoing INVITE that is too short for the border controller is sent aga
   await dialled;
 });
 
+test("a call from which no packet comes for 20 seconds is dropped", async () => {
+  const { time, lab, leg, call } = await timedCall({});
+  await using _lab = lab;
+  await time.advance(15_000);
+  expect(lab.edge.liveDialogs).toBe(1);
+  await call.media[Symbol.asyncDispose]();
+  await time.advance(26_000);
+  expect(await leg.ended).toEqual({ by: "network" });
+  expect(lab.findings()).toContain("MEDIA_SILENT");
+});
+
+test("a held call may be silent", async () => {
+  const { time, lab, call } = await timedCall({});
+  await using _lab = lab;
+  await call.reinvite("inactive");
+  await time.advance(30_000);
+  expect(lab.edge.liveDialogs).toBe(1);
+});
+
 test("disposal says goodbye to every call", async () => {
   const lab = await startOnlineLab({ certificates });
   const { call } = await connect(lab);

@@ -4,6 +4,7 @@ import type { SipRequest, SipResponse } from "../sip/message.ts";
 import type { ClientTransaction, ServerTransaction } from "../sip/transaction.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import { bracketed, carriesIdentity, type DialogIdentity } from "./edge-identity.ts";
+import { MediaWatch } from "./edge-media-watch.ts";
 import { causeOf, formatReason, q850Of } from "./edge-refusal.ts";
 import { Renegotiation } from "./edge-renegotiation.ts";
 import type { EdgeServices } from "./edge-services.ts";
@@ -57,6 +58,7 @@ export class EdgeCall {
   readonly renegotiation: Renegotiation;
   readonly #end: (end: LegEnd) => void;
   readonly #notified = new Set<(request: SipRequest) => void>();
+  readonly #watch: MediaWatch | undefined;
   #over = false;
 
   constructor(options: EdgeCallOptions) {
@@ -71,6 +73,7 @@ export class EdgeCall {
     this.ended = promise;
     this.#end = resolve;
     this.renegotiation = new Renegotiation(this);
+    this.#watch = this.#watchMedia();
     this.edge.register(this.dialog, this);
     this.#trace("early", "confirmed");
   }
@@ -162,10 +165,23 @@ export class EdgeCall {
     for (const listener of this.#notified) listener(transaction.request);
   }
 
+  #watchMedia(): MediaWatch | undefined {
+    const { clock, findings } = this.edge.options;
+    const { mediaTimeoutMs: timeoutMs } = this.edge.policy;
+    if (timeoutMs === 0) return undefined;
+    const onSilence = () => {
+      const message = `no packet came from ${this.trunk.fqdn} for ${timeoutMs} ms`;
+      findings.add("MEDIA_SILENT", message, this.identity.xI);
+      void this.bye("No media was received", "network");
+    };
+    return new MediaWatch({ clock, media: this.media, timeoutMs, onSilence });
+  }
+
   #finish(end: LegEnd): boolean {
     if (this.#over) return false;
     this.#over = true;
     this.renegotiation[Symbol.dispose]();
+    this.#watch?.[Symbol.dispose]();
     this.edge.release(this.dialog);
     this.#trace("confirmed", "terminated", { by: end.by });
     this.#end(end);

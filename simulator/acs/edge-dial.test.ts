@@ -96,6 +96,22 @@ test("an outgoing call looks like Microsoft's and is answered with media", async
   expect(await leg.ended).toEqual({ by: "peer" });
 });
 
+test("a redirected call carries where it has been", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const historyInfo = "<sip:+18005550001@sip.pstnhub.microsoft.com;user=phone>;index=1";
+  const redirectedFrom = { number: "+18005550100", historyInfo };
+  const dialled = refusal(dial(lab, { from: "+14255550100", redirectedFrom }));
+  const invite = await lab.sbc.next("INVITE");
+  expect(invite.request.uri).toContain(";user=phone;cause=302;transport=tls");
+  expect(invite.request.list("History-Info").map((entry) => entry.replace(/:\d+;/, ";"))).toEqual([
+    historyInfo,
+    "<sip:+18005550100@sip.pstnhub.microsoft.com;user=phone?Reason=SIP%3Bcause%3D302%3Btext%3D%22Moved%20temporarily%22>;index=1.1",
+    "<sip:+18005550150@sip.pstnhub.microsoft.com;user=phone>;index=1.1.1",
+  ]);
+  invite.respond(603);
+  await dialled;
+});
+
 test("a trunk without privacy sends the asserted identity in the open", async () => {
   await using lab = await startOnlineLab({ certificates, trunk: { privacyHeader: "none" } });
   const dialled = dial(lab);

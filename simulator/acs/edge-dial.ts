@@ -5,6 +5,7 @@ import { SipRequest, type SipResponse } from "../sip/message.ts";
 import type { ClientTransaction } from "../sip/transaction.ts";
 import { abilitiesOf, EdgeCall } from "./edge-call.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
+import { historyInfo, REDIRECTED, type Redirection } from "./edge-history.ts";
 import { bracketed, createIdentity, type DialogIdentity, hexId } from "./edge-identity.ts";
 import { recordRoute } from "./edge-invite.ts";
 import type { EdgePolicy } from "./edge-policy.ts";
@@ -32,6 +33,7 @@ export interface DialOrder {
   /** Where to dial from while it serves; default: the first datacenter. */
   readonly datacenter?: Datacenter;
   readonly signal?: AbortSignal;
+  readonly redirectedFrom?: Redirection;
   /** 180, 183, 181 as they come. */
   readonly onProgress?: (status: number) => void;
 }
@@ -281,12 +283,14 @@ class OutgoingInvite {
   }
 
   #request(sequence: number): SipRequest {
-    const { to, trunk, replaces, sipHeaders = {} } = this.#order;
+    const { to, trunk, replaces, redirectedFrom, sipHeaders = {} } = this.#order;
     const { policy } = this.#edge;
     const host = `${trunk.fqdn}:${trunk.sipSignalingPort}`;
+    const cause = redirectedFrom === undefined ? "" : `;cause=${REDIRECTED}`;
+    const own = `${this.#datacenter.name}:${this.#datacenter.port}`;
     const request = new SipRequest({
       method: "INVITE",
-      uri: replaces?.uri ?? `sip:${to}@${host};user=phone;transport=tls`,
+      uri: replaces?.uri ?? `sip:${to}@${host};user=phone${cause};transport=tls`,
       headers: {
         From: `${this.#callerId()};tag=${this.#identity.tag}`,
         To: `<sip:${to}@${host};user=phone>`,
@@ -297,6 +301,7 @@ class OutgoingInvite {
         Contact: bracketed(this.#identity.contactUri),
         "Content-Type": "application/sdp",
         Replaces: replaces?.value,
+        "History-Info": redirectedFrom && historyInfo(redirectedFrom, to, own),
         ...offerHeaders(this.#session),
         ...this.#assertedIdentity(),
       },

@@ -10,6 +10,7 @@ import {
   selfSigned,
 } from "../certificates.ts";
 import { manualClock, systemClock } from "../clock.ts";
+import { faultPlan } from "../faults.ts";
 import {
   connect,
   type EdgeCertificates,
@@ -94,10 +95,14 @@ test.each([
   expect(reason).toContain(text);
 });
 
+const LOOP = Array.from({ length: 11 }, (_, at) => `<sip:+1@a.test>;index=${at}`).join(", ");
+
 test.each([
   ["a number without plus", { to: "18005550100" }, 404, "must have +E.164"],
   ["Replaces", { headers: { Replaces: "a;to-tag=1;from-tag=2" } }, 403, "Replaces"],
   ["an unknown requirement", { headers: { Require: "100rel" } }, 420, "100rel"],
+  ["no hops left", { headers: { "Max-Forwards": "0" } }, 483, "Max-Forwards"],
+  ["a long history", { headers: { "History-Info": LOOP } }, 500, "Loop detected"],
   ["a session that is too short", { headers: { "Session-Expires": "90" } }, 422, "at least 300"],
 ])("an INVITE with %s is refused", async (_what, parts, expected, text) => {
   await using lab = await startEdgeLab({ certificates });
@@ -119,6 +124,34 @@ test("without an application a call is refused", async () => {
   const { status, reason } = await refusalOf(lab, {});
   expect(status).toBe(480);
   expect(reason).toContain("nobody takes calls");
+});
+
+test("an incoming call's history is there to be passed on", async () => {
+  await using lab = await startEdgeLab({ certificates });
+  const history = "<sip:+18005550001@sbc.linecheck.test>;index=1";
+  const { leg } = await connect(lab, { headers: { "History-Info": history } });
+  expect(leg.historyInfo).toBe(history);
+});
+
+test("planned faults refuse an INVITE, answer 503, and leave OPTIONS unanswered", async () => {
+  const faults = faultPlan([
+    { name: "acs.refuse-invite", with: { status: 500, reason: "planned" }, times: 1 },
+    { name: "acs.slow-sip", with: { ms: 1 }, times: 1 },
+  ]);
+  await using lab = await startEdgeLab({ certificates, faults });
+  expect(await refusalOf(lab, {})).toMatchObject({
+    status: 500,
+    reason: expect.stringContaining("planned"),
+  });
+  faults.add({ name: "acs.busy", times: 1 });
+  expect((await lab.sbc.invite()).response.status).toBe(503);
+  faults.add({ name: "acs.ignore-options" });
+  const [datacenter] = lab.edge.datacenters;
+  const giveUp = AbortSignal.timeout(50);
+  const attempt = datacenter && lab.sbc.options(datacenter, {}, giveUp);
+  await expect(attempt).rejects.toMatchObject({ code: "SIP_ABORTED" });
+  const struck = lab.trace.events.filter(({ type }) => type === "fault");
+  expect(struck).toHaveLength(4);
 });
 
 test("a call that the application rejects carries its status and a cause", async () => {

@@ -9,6 +9,7 @@ import { abilitiesOf, EdgeCall, type PeerAbilities } from "./edge-call.ts";
 import type { Origin } from "./edge-contact.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import { filterCustomHeaders } from "./edge-headers.ts";
+import { loopFault } from "./edge-history.ts";
 import { bracketed, createIdentity, type DialogIdentity } from "./edge-identity.ts";
 import {
   type CodeDetail,
@@ -185,6 +186,7 @@ export function refuse(
 /** What an INVITE must not or must have, whoever it is for; undefined: nothing is wrong. */
 export function inviteFault(request: SipRequest, edge: EdgeServices): EdgeRefusal | undefined {
   return (
+    loopFault(request, edge.policy.historyLimit) ??
     requireFault(request) ??
     replacesFault(request) ??
     sessionFault(request, edge.policy.minSessionExpiresS) ??

@@ -21,6 +21,7 @@ export class EdgeLeg implements PstnLeg {
   readonly from: string;
   readonly to: string;
   readonly sipHeaders: Readonly<Record<string, string>>;
+  readonly historyInfo?: string;
   readonly correlationId: string;
   readonly ended: Promise<LegEnd>;
   readonly #end: (end: LegEnd) => void;
@@ -44,6 +45,8 @@ export class EdgeLeg implements PstnLeg {
     this.direction = "invite" in origin ? "incoming" : "outgoing";
     this.#invite = "invite" in origin ? origin.invite : undefined;
     this.sipHeaders = this.#invite?.sipHeaders ?? {};
+    const history = this.#invite?.request.list("History-Info") ?? [];
+    if (history.length > 0) this.historyInfo = history.join(", ");
     if ("call" in origin) this.#connect(origin.call);
     else origin.invite.cancelled.addEventListener("abort", () => this.#cancelled(origin.invite));
   }

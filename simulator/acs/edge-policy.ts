@@ -55,6 +55,10 @@ export interface EdgePolicy {
   readonly offerBothSuites: boolean;
   /** TLS 1.3 besides 1.2. */
   readonly tls13: boolean;
+  /** An INVITE with more History-Info entries than this goes in circles. */
+  readonly historyLimit: number;
+  /** A call from which no packet came for this long is dropped; 0: never. */
+  readonly mediaTimeoutMs: number;
   /** The status for OPTIONS and INVITE that name no border controller at all. */
   readonly missingContactStatus: number;
   /** Version in SERVER and USER-AGENT. */
@@ -88,6 +92,8 @@ export const DEFAULT_EDGE_POLICY: EdgePolicy = {
   minSessionExpiresS: 300,
   offerBothSuites: true,
   tls13: false,
+  historyLimit: 10,
+  mediaTimeoutMs: 20_000,
   missingContactStatus: 403,
   proxyVersion: "2026.3.12.1",
 };

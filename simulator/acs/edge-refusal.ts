@@ -33,12 +33,7 @@ export const REFUSALS = {
   noSrtp: { status: 488, subCode: 531_000, text: "SrtpEncryptionRequired" },
   noMedia: { status: 488, subCode: 531_000, text: "CannotSupportAnyMedia" },
   blackhole: { status: 488, subCode: 531_052, text: "BlackholeMedia" },
-  forked: {
-    status: 403,
-    subCode: 510_403,
-    text: "Current call site state prevents fork to this entity.",
-    cause: 63,
-  },
+  loop: { status: 500, subCode: 510_482, text: "Loop detected" },
 } as const satisfies Record<string, EdgeRefusal>;
 
 /**

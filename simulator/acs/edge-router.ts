@@ -1,5 +1,6 @@
 import { SipResponse } from "../sip/message.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
+import { advise } from "./edge-advice.ts";
 import { type ContactRules, judgeOrigin, type Origin } from "./edge-contact.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import { IncomingInvite, inviteFault, numberFault, refuse } from "./edge-invite.ts";
@@ -7,6 +8,7 @@ import type { Prober } from "./edge-prober.ts";
 import { type EdgeRefusal, REFUSALS } from "./edge-refusal.ts";
 import type { EdgeServices } from "./edge-services.ts";
 import type { TransferEngine } from "./edge-transfer.ts";
+import { strike } from "./fault-strike.ts";
 
 export interface EdgeRouterOptions {
   readonly edge: EdgeServices;
@@ -51,19 +53,25 @@ export class EdgeRouter implements AsyncDisposable {
   }
 
   async #delay({ state }: Datacenter): Promise<void> {
-    if (state.kind !== "slow") return;
-    const { clock } = this.#options.edge.options;
-    await clock.sleep(state.delayMs, { signal: this.#abort.signal });
+    const { options } = this.#options.edge;
+    const fault = strike(options, "acs.slow-sip");
+    const delayMs = (state.kind === "slow" ? state.delayMs : 0) + Number(fault?.["ms"] ?? 0);
+    if (delayMs > 0) await options.clock.sleep(delayMs, { signal: this.#abort.signal });
   }
 
   async #route(transaction: ServerTransaction, datacenter: Datacenter): Promise<void> {
     const { request } = transaction;
     if (request.toTag !== undefined) return this.#insideDialog(transaction);
-    if (datacenter.state.kind === "busy") {
+    const { options } = this.#options.edge;
+    if (datacenter.state.kind === "busy" || strike(options, "acs.busy") !== undefined) {
       transaction.respond(503, { headers: { "Retry-After": "1" } });
       return;
     }
-    if (request.method === "OPTIONS") return this.#pinged(transaction, datacenter);
+    if (request.method === "OPTIONS") {
+      if (strike(options, "acs.ignore-options") === undefined)
+        this.#pinged(transaction, datacenter);
+      return;
+    }
     if (request.method === "INVITE") return await this.#invited(transaction, datacenter);
     transaction.respond(request.method === "NOTIFY" ? 481 : 405);
   }
@@ -78,6 +86,7 @@ export class EdgeRouter implements AsyncDisposable {
     const { edge, prober } = this.#options;
     const origin = this.#originOf(transaction);
     if (origin === undefined) return;
+    advise(transaction.request, edge.options.findings);
     // Public traces show no tag on the To of this answer.
     transaction.send(SipResponse.to(transaction.request, 200));
     edge.options.health.pingReceived(origin.trunk.fqdn, datacenter.name);
@@ -89,21 +98,20 @@ export class EdgeRouter implements AsyncDisposable {
     const origin = this.#originOf(transaction);
     if (origin === undefined) return;
     const { request } = transaction;
-    const claim = transfers.claim(request);
-    const refusal =
-      inviteFault(request, edge) ??
-      (claim === undefined ? numberFault(request) : undefined) ??
-      (claim !== undefined && "subCode" in claim ? claim : undefined);
+    advise(request, edge.options.findings);
+    const fault = this.#injectedRefusal() ?? inviteFault(request, edge);
+    const claim = transfers.claim(request, fault);
+    const refusal = fault ?? (claim === undefined ? numberFault(request) : claim.refusal);
     if (refusal !== undefined) {
       this.#refuse(transaction, refusal);
       return;
     }
     transaction.respond(100);
-    const carried = claim !== undefined && "call" in claim ? claim : undefined;
-    const correlationId = carried?.call.identity.xI;
+    const context = claim?.context;
+    const correlationId = context?.call.identity.xI;
     const invite = new IncomingInvite({ edge, transaction, datacenter, origin, correlationId });
-    if (carried !== undefined) return await transfers.carry(invite, carried);
-    onCall(invite);
+    if (context === undefined) onCall(invite);
+    else await transfers.carry(invite, context);
   }
 
   /** The trunk behind a request; undefined: it was refused. */
@@ -130,6 +138,14 @@ export class EdgeRouter implements AsyncDisposable {
     }
     this.#refuse(transaction, refusal);
     return undefined;
+  }
+
+  /** Fault `acs.refuse-invite` (`status`, `reason`). */
+  #injectedRefusal(): EdgeRefusal | undefined {
+    const fault = strike(this.#options.edge.options, "acs.refuse-invite");
+    if (fault === undefined) return undefined;
+    const status = Number(fault["status"] ?? 503);
+    return { status, subCode: 510_000 + status, text: String(fault["reason"] ?? "planned fault") };
   }
 
   #refuse(transaction: ServerTransaction, refusal: EdgeRefusal): void {

@@ -147,6 +147,101 @@ test.each([
   },
 );
 
+test("a referred INVITE that is refused for its offer fails the transfer with that", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const { settled, uri, referredBy } = await refer(lab, leg);
+  const referred = await lab.sbc.invite({ uri, headers: { "Referred-By": referredBy }, body: "" });
+  expect(referred.response.status).toBe(488);
+  await call.notify("SIP/2.0 488 Not Acceptable Here", "terminated;reason=noresource");
+  expect(await settled).toMatchObject({
+    code: 488,
+    message: expect.stringContaining("INVITE has no SDP"),
+  });
+  expect(lab.edge.liveDialogs).toBe(1);
+});
+
+test("a Request-URI that is not the Refer-To is refused", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const { settled, referredBy } = await refer(lab, leg);
+  const referred = await lab.sbc.invite({ headers: { "Referred-By": referredBy } });
+  expect(referred.response.status).toBe(403);
+  await call.notify("SIP/2.0 403 Forbidden", "terminated;reason=noresource");
+  expect(await settled).toMatchObject({
+    message: expect.stringContaining("Request-URI is not the Refer-To"),
+  });
+});
+
+test("a Request-URI that is only spelled otherwise is taken, and noted", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const { settled, uri, referredBy } = await refer(lab, leg);
+  const respelled = uri.replace(";transport=tls;user=phone", ";user=phone;transport=tls");
+  const referred = lab.sbc.invite({ uri: respelled, headers: { "Referred-By": referredBy } });
+  await answerQueue(lab);
+  await referred;
+  await call.notify("SIP/2.0 200 OK", "terminated");
+  expect(await settled).toBe("accepted");
+  expect(lab.findings()).toEqual(["REFER_TO_RESPELLED"]);
+});
+
+test("the target may be opaque: no user part, an identity as parameter", async () => {
+  await using lab = await startOnlineLab({ certificates, policy: { referTo: "opaque" } });
+  const { leg, call } = await connect(lab);
+  const { settled, uri, referredBy } = await refer(lab, leg);
+  expect(uri).toMatch(/^sip:sip\.pstnhub\.microsoft\.com:\d+;transport=tls;x-m=8:acs:[\da-f_-]+$/);
+  const referred = lab.sbc.invite({ uri, headers: { "Referred-By": referredBy } });
+  const { third } = await answerQueue(lab);
+  expect(third.request.uri).toContain(`sip:${QUEUE}@`);
+  await referred;
+  await call.notify("SIP/2.0 200 OK", "terminated");
+  expect(await settled).toBe("accepted");
+});
+
+test("by policy the REFER comes on the call's own connection", async () => {
+  await using lab = await startOnlineLab({
+    certificates,
+    policy: { referFromOtherAddress: false },
+  });
+  const { leg, call } = await connect(lab);
+  const { settled, transaction } = await refer(lab, leg);
+  expect(transaction.source.host).toBe("127.0.0.1");
+  await call.notify("SIP/2.0 603 Decline", "terminated");
+  expect(await settled).toMatchObject({ code: 603, subCode: 560_603 });
+});
+
+test("by policy the custom headers of a hairpin ride on the REFER too", async () => {
+  const policy = { hairpinHeaders: "thirdInviteAndRefer" } as const;
+  await using lab = await startOnlineLab({ certificates, policy });
+  const { leg, call } = await connect(lab);
+  const { settled, transaction } = await refer(lab, leg);
+  expect(transaction.request.get("X-AI-Summary")).toBe("dispute%20a%20charge.");
+  await call.notify("SIP/2.0 603 Decline", "terminated");
+  await settled;
+});
+
+test("a NOTIFY that overtakes the 202 counts", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const transfer = leg.transfer(QUEUE, {}).catch((error: unknown) => error);
+  const transaction = await lab.sbc.next("REFER");
+  await call.notify("SIP/2.0 486 Busy Here", "terminated;reason=noresource");
+  lab.sbc.referral(transaction);
+  expect(await transfer).toMatchObject({ code: 486, subCode: 560_486 });
+});
+
+test("a transfer can be given up; the call stays", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg } = await connect(lab);
+  const giveUp = new AbortController();
+  const transfer = leg.transfer(QUEUE, { signal: giveUp.signal }).catch((error: unknown) => error);
+  lab.sbc.referral(await lab.sbc.next("REFER"));
+  giveUp.abort();
+  expect(await transfer).toMatchObject({ code: 487 });
+  expect(lab.edge.liveDialogs).toBe(1);
+});
+
 test("a Referred-By of no transfer is refused", async () => {
   await using lab = await startOnlineLab({ certificates });
   const { response } = await lab.sbc.invite({ headers: { "Referred-By": "<sip:a@b;x-tt=abc>" } });

@@ -22,6 +22,12 @@ export interface TransferOrder {
   readonly signal?: AbortSignal;
 }
 
+/** What an INVITE has to do with a transfer: it is the one asked for, or it is refused. */
+export interface TransferClaim {
+  readonly context?: TransferContext;
+  readonly refusal?: EdgeRefusal;
+}
+
 export type TransferMethod = "hairpin" | "direct" | "replaces" | "internal";
 
 /** A REFER that waits for the INVITE it asked for. */
@@ -80,26 +86,25 @@ export class TransferEngine {
 
   /**
    * Is this INVITE the answer to a REFER of ours? Undefined: no, an ordinary call. A refusal: it
-   * should be, but is not what was asked for; the message names the header.
+   * should be, but is not what was asked for; the message names the header. `fault` is what the
+   * INVITE is refused for in any case: then the transfer it belongs to fails with it.
    */
-  claim(request: SipRequest): TransferContext | EdgeRefusal | undefined {
+  claim(request: SipRequest, fault: EdgeRefusal | undefined): TransferClaim | undefined {
     const referredBy = request.get("Referred-By");
     const replacement = /x-tt=([^;>\s]+)/.exec(referredBy ?? "")?.[1] ?? "";
     const context = this.#contexts.get(replacement) ?? this.#bySimilarity(request);
-    if (context === undefined) {
-      if (referredBy === undefined) return undefined;
-      const text = "Referred-By names no transfer that is waiting (x-tt unknown or expired)";
-      return { status: 403, subCode: 510_403, text };
-    }
-    const fault = this.#fault(request, context);
-    if (fault === undefined) {
+    if (context === undefined) return referredBy === undefined ? undefined : UNKNOWN_TRANSFER;
+    const altered = fault === undefined ? this.#fault(request, context) : undefined;
+    const refusal = fault ?? altered?.refusal;
+    if (refusal === undefined) {
       context.claimed = true;
-      return context;
+      return { context };
     }
-    const refusal = { status: 403, subCode: 510_403, text: fault.text };
-    this.#edge.options.findings.add(fault.code, fault.text, context.call.identity.xI);
+    if (altered !== undefined) {
+      this.#edge.options.findings.add(altered.code, refusal.text, context.call.identity.xI);
+    }
     context.failure = refusedByEdge(refusal, `transfer to ${context.order.target}`);
-    return refusal;
+    return { refusal };
   }
 
   /** Routes the referred INVITE: the third INVITE, and then both joined in the edge. */
@@ -291,25 +296,22 @@ export class TransferEngine {
     );
   }
 
-  #fault(request: SipRequest, context: TransferContext) {
-    const { referTo, referredBy } = context;
+  #fault(request: SipRequest, { call, referTo, referredBy }: TransferContext) {
     const got = request.get("Referred-By");
     if (got === undefined) {
-      return { code: "REFERRED_BY_MISSING", text: "the referred INVITE has no Referred-By" };
+      return alteration("REFERRED_BY_MISSING", "the referred INVITE has no Referred-By");
     }
     if (got.trim() !== referredBy) {
-      return {
-        code: "REFERRED_BY_ALTERED",
-        text: `Referred-By is altered: ${difference(referredBy, got)}`,
-      };
+      const text = `Referred-By is altered: ${difference(referredBy, got)}`;
+      return alteration("REFERRED_BY_ALTERED", text);
     }
     if (!sameTarget(request.uri, referTo)) {
       const text = `Request-URI is not the Refer-To: expected ${referTo}, got ${request.uri}`;
-      return { code: "REFER_TO_ALTERED", text };
+      return alteration("REFER_TO_ALTERED", text);
     }
     if (`<${request.uri}>` !== referTo) {
       const message = `Request-URI is spelled otherwise than Refer-To: ${request.uri}`;
-      this.#edge.options.findings.add("REFER_TO_RESPELLED", message, context.call.identity.xI);
+      this.#edge.options.findings.add("REFER_TO_RESPELLED", message, call.identity.xI);
     }
     return undefined;
   }
@@ -319,6 +321,19 @@ export class TransferEngine {
     const id = call.dialog.id;
     trace.record({ type: "state", subject: "transfer", id, from, to, detail }, call.identity.xI);
   }
+}
+
+const UNKNOWN_TRANSFER: TransferClaim = {
+  refusal: {
+    status: 403,
+    subCode: 510_403,
+    text: "Referred-By names no transfer that is waiting (x-tt unknown or expired)",
+  },
+};
+
+function alteration(code: string, text: string) {
+  const refusal: EdgeRefusal = { status: 403, subCode: 510_403, text };
+  return { code, refusal };
 }
 
 function sameTarget(uri: string, referTo: string): boolean {

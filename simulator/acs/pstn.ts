@@ -19,6 +19,8 @@ export interface DialOptions {
   sipHeaders?: Readonly<Record<string, string>>;
   correlationId: string;
   signal?: AbortSignal;
+  /** The call comes from a number that an application redirects: it carries History-Info. */
+  redirectedFrom?: { number: string; historyInfo?: string };
 }
 
 export interface PstnLeg {
@@ -29,6 +31,8 @@ export interface PstnLeg {
   readonly to: string;
   /** Custom headers as the SBC sent them, after the header policy; names keep the sender's spelling. */
   readonly sipHeaders: Readonly<Record<string, string>>;
+  /** History-Info of an incoming call, for a redirect to pass on. */
+  readonly historyInfo?: string;
   /** Shared by everything that belongs to this call; Microsoft's `x-i`. */
   readonly correlationId: string;
   /** Resolves once, when the leg is over, whoever ended it. */

@@ -48,7 +48,7 @@ export interface EdgeLab extends AsyncDisposable {
   readonly trace: Trace;
   /** Incoming calls, oldest first. */
   readonly legs: PstnLeg[];
-  /** Codes of the findings so far. */
+  /** Codes of the errors found so far. */
   readonly findings: () => string[];
 }
 
@@ -83,7 +83,8 @@ export async function startEdgeLab(options: EdgeLabOptions): Promise<EdgeLab> {
   );
   const legs: PstnLeg[] = [];
   if (application) edge.onIncoming((leg) => legs.push(leg));
-  const findings = () => edge.findings.map(({ code }) => code);
+  const errors = () => edge.findings.filter(({ severity }) => severity === "error");
+  const findings = () => errors().map(({ code }) => code);
   const opened = stack.move();
   const dispose = () => opened[Symbol.asyncDispose]();
   return { edge, sbc, resource, trace, legs, findings, [Symbol.asyncDispose]: dispose };
