@@ -10,7 +10,7 @@ export interface Dependency {
 
 const TIMEOUT_MS = 1500;
 
-export class DependencyMissing extends Error {
+class DependencyMissing extends Error {
   readonly code = "AGENT_DEPENDENCY_MISSING";
 
   constructor({ name, host, port }: Dependency, cause: unknown) {

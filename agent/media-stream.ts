@@ -5,7 +5,7 @@ import {
 import type { RawData, WebSocket } from "ws";
 
 /** What the socket announces before its first audio (Call Automation, audio streaming). */
-export interface AudioMetadata {
+interface AudioMetadata {
   readonly subscriptionId: string;
   readonly rateHz: number;
   readonly channels: number;

@@ -2,7 +2,7 @@ import type { ToolCall, ToolDefinition } from "./llm.ts";
 import type { Customer } from "./store.ts";
 
 /** What a tool call comes to. Only a lookup is answered at once; the others end the turn. */
-export type ToolOutcome =
+type ToolOutcome =
   | { readonly type: "result"; readonly result: string }
   | { readonly type: "escalate"; readonly summary: string; readonly reason: string }
   | { readonly type: "end" };

@@ -3,14 +3,14 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { WebSocket } from "ws";
 
-export interface ServiceRequest {
+interface ServiceRequest {
   readonly method: string;
   readonly path: string;
   readonly body: Record<string, unknown>;
 }
 
 /** The media socket of one call, from the service's side. */
-export interface MediaSide {
+interface MediaSide {
   readonly socket: WebSocket;
   /** Bytes of audio received since the last stop. */
   readonly queuedBytes: number;

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 
-export interface ModelRequest {
+interface ModelRequest {
   readonly messages: readonly { role: string; content: unknown }[];
   readonly tools?: readonly { function: { name: string } }[];
   /** Resolves when the client went away before the answer was complete. */

@@ -17,7 +17,7 @@ export interface SpeechServiceOptions {
 }
 
 /** A recognition connection, driven by the test. */
-export interface Recognition {
+interface Recognition {
   readonly url: URL;
   /** Bytes of audio received, WAV header excluded. */
   readonly audioBytes: number;
