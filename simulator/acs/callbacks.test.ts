@@ -4,6 +4,7 @@ import {
 } from "@azure/communication-call-automation";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import { expect, test } from "vitest";
+import { seededIds } from "./ids.ts";
 import { RESOURCE, startTestLab, type TestLab } from "./testing/lab.ts";
 
 async function answer(lab: TestLab, callbackUrl = `${lab.application.url}/callbacks?key=1`) {
@@ -135,3 +136,21 @@ test("each delivery is in the trace with its outcome", async () => {
   expect(event).toMatchObject({ direction: "out", method: "POST", status: 200 });
   expect(event.call).toBe(lab.acs.calls[0]?.id);
 });
+
+test.each([1, 2, 3])(
+  "seed %i shakes the order and doubles events, but loses none",
+  async (seed) => {
+    await using lab = await startTestLab({ ids: seededIds(seed) });
+    lab.faults.add({ name: "acs.reorder-callback", with: { ms: 60 } });
+    lab.faults.add({ name: "acs.duplicate-callback", with: { probability: 0.5 } });
+    const { leg } = await answer(lab);
+    await lab.application.event("CallConnected");
+    await lab.application.event("ParticipantsUpdated");
+    leg.end();
+    await lab.application.event("CallDisconnected");
+    const ids = lab.application.events.map(({ envelope }) => String(envelope["id"]));
+    const doubled = lab.faults.struck.length - 3;
+    expect(new Set(ids).size).toBe(5);
+    expect(doubled).toBeGreaterThan(0);
+  },
+);

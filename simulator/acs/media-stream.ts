@@ -5,6 +5,7 @@ import { Resampler } from "../media/resample.ts";
 import type { PartyTrace } from "../trace.ts";
 import { type AudioSource, BRIDGE_RATE_HZ, type BridgeFrame } from "./audio-bridge.ts";
 import type { Call } from "./call.ts";
+import { Dominance } from "./dominance.ts";
 import { strike } from "./fault-strike.ts";
 import type { IdSource } from "./ids.ts";
 import type { Issuer } from "./issuer.ts";
@@ -48,6 +49,7 @@ export class MediaStream {
   readonly #options: MediaStreamingOptions;
   readonly #context: StreamContext;
   readonly #resamplers = new Map<string, Resampler>();
+  readonly #dominance = new Dominance(DOMINANT_SPEAKERS);
   readonly #stops: (() => void)[] = [];
   readonly #ended = Promise.withResolvers<StreamEnd>();
   #socket: WebSocket | undefined;
@@ -159,7 +161,8 @@ export class MediaStream {
       return;
     const speaker = frame.rawId ?? "";
     const samples = this.#resample(speaker, frame.samples);
-    if (samples === undefined || socket.bufferedAmount > policy.socketBacklogBytes) {
+    if (!this.#dominance.hear(speaker, frame.samples)) return;
+    if (socket.bufferedAmount > policy.socketBacklogBytes) {
       this.#framesDropped++;
       return;
     }
@@ -173,11 +176,9 @@ export class MediaStream {
     this.#maybeDrop(socket);
   }
 
-  /** The frame at the stream's rate; undefined for speakers beyond the fourth. */
-  #resample(speaker: string, samples: Int16Array): Int16Array | undefined {
+  #resample(speaker: string, samples: Int16Array): Int16Array {
     let resampler = this.#resamplers.get(speaker);
     if (resampler === undefined) {
-      if (this.#resamplers.size >= DOMINANT_SPEAKERS) return undefined;
       resampler = new Resampler(BRIDGE_RATE_HZ, this.#options.rateHz);
       this.#resamplers.set(speaker, resampler);
     }

@@ -6,9 +6,14 @@ import {
   StreamingData,
 } from "@azure/communication-call-automation";
 import { expect, test } from "vitest";
+import { identifierOf } from "./identity.ts";
+import { MemoryLeg } from "./testing/gateway.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
 
 const TONE = Int16Array.from({ length: 160 }, (_, n) => Math.round(8000 * Math.sin(n / 4)));
+
+const LOUD = new Int16Array(160).fill(30_000);
+const LEG = { direction: "incoming", from: "+1", to: "+2", correlationId: "c" } as const;
 
 async function connect(lab: TestLab, options: Partial<MediaStreamingOptions> = {}) {
   const client = new CallAutomationClient(lab.acs.connectionString, {
@@ -252,3 +257,57 @@ test("a wrong transportType is refused with 400/8523", async () => {
   const attempt = connect(lab, { transportType: "Websocket" as "websocket" });
   await expect(attempt).rejects.toMatchObject({ statusCode: 400, code: "8523" });
 });
+
+test("an application that does not read loses frames beyond the limit, counted, and nobody waits", async () => {
+  await using lab = await startTestLab({ policy: { socketBacklogBytes: 100_000 } });
+  const { leg } = await connect(lab);
+  const stream = await lab.application.stream();
+  await lab.application.event("MediaStreamingStarted");
+  stream.socket.pause();
+  const figures = () => lab.acs.calls[0]?.streaming?.statistics;
+  for (let frame = 0; frame < 20_000 && (figures()?.framesDropped ?? 0) < 100; frame++) {
+    leg.speak(TONE);
+    if (frame % 500 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(figures()?.framesDropped).toBe(100);
+  stream.socket.resume();
+});
+
+test("a fifth speaker is heard once louder than one of the four before", async () => {
+  await using lab = await startTestLab();
+  await connect(lab, { audioChannelType: "unmixed" });
+  const stream = await lab.application.stream();
+  await lab.application.event("MediaStreamingStarted");
+  const [call] = lab.acs.calls;
+  for (let speaker = 1; speaker <= 5; speaker++) {
+    const leg = new MemoryLeg(`${speaker}`, LEG);
+    call?.conversation.join(identifierOf(`4:+1425555020${speaker}`), leg);
+    leg.speak(TONE);
+  }
+  await lab.application.message(stream, "AudioData", 3);
+  const loud = [...(call?.conversation.legs ?? [])].at(-1)?.leg;
+  for (let n = 0; n < 3 && loud instanceof MemoryLeg; n++) loud.speak(LOUD);
+  const message = await lab.application.message(stream, "AudioData", 4);
+  expect(message["audioData"]).toMatchObject({ participantRawID: "4:+14255550205" });
+});
+
+test("audio of two sources is mixed for the caller", async () => {
+  await using lab = await startTestLab();
+  const { leg } = await connect(lab);
+  const stream = await lab.application.stream();
+  await lab.application.event("MediaStreamingStarted");
+  const [call] = lab.acs.calls;
+  using prompt = call?.conversation.bridge.open() ?? unreachable();
+  prompt.write(new Int16Array(1600).fill(1000), 8000);
+  leg.onWritten = () => lab.application.poke();
+  stream.socket.send(outbound(new Int16Array(1600).fill(200)));
+  await lab.application.until(
+    () => leg.written.some(({ samples }) => Math.abs((samples[100] ?? 0) - 1200) < 5),
+    "both at the caller's ear",
+  );
+  expect(leg.written.every(({ samples }) => samples.length === 160)).toBe(true);
+});
+
+function unreachable(): never {
+  throw new Error("the call is gone");
+}
