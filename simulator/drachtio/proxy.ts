@@ -125,8 +125,10 @@ export class Proxy {
     const name = request.method === "REGISTER" ? "Path" : "Record-Route";
     const uri = readSipUri(destination);
     const outbound = uri === undefined ? undefined : contactFor(this.#context.contacts, uri);
-    request.prepend(name, recordOf(inbound));
-    if (outbound !== undefined && outbound !== inbound) request.prepend(name, recordOf(outbound));
+    putFirst(request, name, recordOf(inbound));
+    if (outbound !== undefined && outbound !== inbound) {
+      putFirst(request, name, recordOf(outbound));
+    }
     if (name === "Path") request.add("Require", "path");
   }
 
@@ -239,6 +241,12 @@ const STRAIGHT: Omit<ProxyOptions, "destinations"> = {
   provisionalTimeoutMs: undefined,
   finalTimeoutMs: 185_000,
 };
+
+/** Before others of its name; Via stays on top of the message. */
+function putFirst(request: SipRequest, name: string, value: string): void {
+  if (request.has(name)) request.prepend(name, value);
+  else request.add(name, value);
+}
 
 function recordOf({ uri }: Contact): string {
   return `<${uri};lr>`;
