@@ -35,7 +35,7 @@ export class CallCancelled extends Error {
   readonly code = "CALL_CANCELLED";
   readonly reason: string | undefined;
 
-  constructor(callId: string, reason: string | undefined) {
+  constructor(callId: string, reason?: string) {
     super(`the caller cancelled ${callId}${reason === undefined ? "" : `: ${reason}`}`);
     this.reason = reason;
   }
@@ -128,11 +128,19 @@ function receive(req: Srf.SrfRequest, res: Srf.SrfResponse, stop: AbortSignal): 
     },
     async answer({ sdp = "", headers = {} }) {
       signal.throwIfAborted();
-      const dialog = await req.srf.createUAS(req, res, { localSdp: sdp, headers: { ...headers } });
-      return dialog;
+      try {
+        return await req.srf.createUAS(req, res, { localSdp: sdp, headers: { ...headers } });
+      } catch (error) {
+        // The daemon knows of the CANCEL before it has told us.
+        if (UNKNOWN_TRANSACTION.test(String(error))) cancel.abort(new CallCancelled(callId));
+        signal.throwIfAborted();
+        throw error;
+      }
     },
   };
 }
+
+const UNKNOWN_TRANSACTION = /unknown transaction/i;
 
 /** The user part of a SIP URI or of a header that holds one; empty if there is none. */
 export function userOf(value: string): string {

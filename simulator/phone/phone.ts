@@ -63,6 +63,9 @@ const NO_ANSWER_SECONDS = 600;
 /** Calls that ring while nobody looks; one more gets 486. */
 const MAX_RINGING = 16;
 
+/** What sip.js calls an error is a response that crossed our CANCEL or BYE. */
+const LATE = /received while in state/;
+
 /** Connects to the SIP server; rejects when there is none. */
 export async function startPhone(options: PhoneOptions): Promise<Phone> {
   const phone = new SoftPhone(options);
@@ -171,7 +174,7 @@ class SoftPhone implements Phone {
       userAgentString: "linecheck-phone",
       logBuiltinEnabled: false,
       logConnector: (level, _category, _label, content) => {
-        if (level === "error") this.#complain("SIP_JS", content);
+        if (level === "error" && !LATE.test(content)) this.#complain("SIP_JS", content);
       },
       delegate: {
         onInvite: (invitation) => this.#ring(invitation),
