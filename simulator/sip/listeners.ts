@@ -4,8 +4,9 @@
  * caller's subscription.
  */
 export class Listeners<News extends readonly unknown[]> {
-  readonly #listeners = new Set<(...news: News) => void>();
-  readonly #past: News[] = [];
+  // Most transactions have few listeners and little news; what is not used is not made.
+  #listeners: Set<(...news: News) => void> | undefined;
+  #past: News[] | undefined;
   readonly #limitKept: number;
 
   constructor(limitKept = 64) {
@@ -13,13 +14,15 @@ export class Listeners<News extends readonly unknown[]> {
   }
 
   add(listener: (...news: News) => void): () => void {
-    for (const news of this.#past) listener(...news);
+    for (const news of this.#past ?? []) listener(...news);
+    this.#listeners ??= new Set();
     this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    return () => void this.#listeners?.delete(listener);
   }
 
   tell(...news: News): void {
+    this.#past ??= [];
     if (this.#past.length < this.#limitKept) this.#past.push(news);
-    for (const listener of this.#listeners) listener(...news);
+    for (const listener of this.#listeners ?? []) listener(...news);
   }
 }

@@ -216,7 +216,10 @@ abstract class SipMessageBase {
       this.#headers.replaceFirst("Content-Length", String(body.length));
     }
     const head = `${toWire(this.startLine)}\r\n${this.#headers.toWire()}\r\n`;
-    return Buffer.concat([Buffer.from(head, "latin1"), body]);
+    const bytes = Buffer.allocUnsafe(head.length + body.length);
+    bytes.write(head, "latin1");
+    body.copy(bytes, head.length);
+    return bytes;
   }
 
   /** The message as text, for traces and logs. */

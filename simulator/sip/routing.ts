@@ -7,7 +7,7 @@ import {
   type TransportName,
 } from "./connection.ts";
 import { SipError } from "./error.ts";
-import { formatVia, parseNameAddr, parseVia, type Via } from "./fields.ts";
+import { formatVia, parseNameAddr, type Via } from "./fields.ts";
 import type { SipRequest } from "./message.ts";
 import { parseUri, type SipUri } from "./uri.ts";
 
@@ -78,17 +78,18 @@ export async function resolveEndpoint(
 }
 
 /**
- * Notes in the top Via where a request really came from (RFC 3261 §18.2.1, RFC 3581 §4). Leaves
- * the message untouched if there is nothing to note.
+ * Notes in the top Via where a request really came from (RFC 3261 §18.2.1, RFC 3581 §4) and
+ * returns it. Leaves the message untouched if there is nothing to note.
  */
-export function stampVia(request: SipRequest, source: Address, rport: "asked" | "always"): void {
-  const via = request.via;
+export function stampVia(request: SipRequest, source: Address, rport: "asked" | "always"): Via {
+  const { via } = request;
   const asked = via.parameters.get("rport") === null;
   const always = rport === "always" && !via.parameters.has("rport");
   if (asked || always) via.parameters.set("rport", String(source.port));
   const differs = via.host.toLowerCase() !== source.host.toLowerCase();
   if (differs || asked) via.parameters.set("received", source.host);
   if (asked || always || differs) request.replaceTop("Via", formatVia(via));
+  return via;
 }
 
 /** Where a response goes when its connection cannot be used (RFC 3261 §18.2.2, RFC 3581 §4). */
@@ -120,18 +121,16 @@ export function ownVia(
 }
 
 /** Key of a request's server transaction (RFC 3261 §17.2.3); ACK shares the INVITE's. */
-export function serverKey(request: SipRequest, method = request.method): string {
-  const top = request.top("Via") ?? "";
+export function serverKey(request: SipRequest, via: Via, method = request.method): string {
   const named = method === "ACK" ? "INVITE" : method;
-  const { branch } = request;
-  if (branch?.toLowerCase().startsWith(COOKIE) === true && branch.length > COOKIE.length) {
-    const { host, port } = parseVia(top);
-    return `${branch}|${host.toLowerCase()}:${port ?? ""}|${named}`;
+  const branch = via.parameters.get("branch") ?? "";
+  if (branch.length > COOKIE.length && branch.slice(0, COOKIE.length).toLowerCase() === COOKIE) {
+    return `${branch}|${via.host.toLowerCase()}:${via.port ?? ""}|${named}`;
   }
   // RFC 2543 peers: everything that stays the same over retransmissions.
   const { callId, fromTag, uri } = request;
   const number = /^\d+/.exec(request.get("CSeq") ?? "")?.[0];
-  return `2543|${callId}|${fromTag}|${number}|${uri}|${top}|${named}`;
+  return `2543|${callId}|${fromTag}|${number}|${uri}|${formatVia(via)}|${named}`;
 }
 
 const COOKIE = "z9hg4bk";

@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
 import { flowOf } from "./client-transaction.ts";
+import type { Via } from "./fields.ts";
 import { type SipRequest, SipResponse } from "./message.ts";
 import { serverKey, stampVia } from "./routing.ts";
 import { ServerMachine } from "./server-transaction.ts";
@@ -24,6 +25,14 @@ export interface ServerSideSetup {
   onAck: ((ack: SipRequest, flow: Flow) => void) | undefined;
 }
 
+/** A request with its top Via as stamped and the key of its transaction. */
+interface Arrival {
+  request: SipRequest;
+  connection: WireConnection;
+  via: Via;
+  key: string;
+}
+
 /** How long the stack waits for a response of the application before a delayed 100 (§17.2.1). */
 const TRYING_DELAY_MS = 200;
 
@@ -45,13 +54,15 @@ export class ServerSide {
   }
 
   receive(request: SipRequest, connection: WireConnection): void {
-    if (!this.#stamp(request, connection)) return;
-    const known = this.#transactions.get(serverKey(request));
+    const via = this.#stamp(request, connection);
+    if (via === undefined) return;
+    const key = serverKey(request, via);
+    const known = this.#transactions.get(key);
     if (request.method === "ACK") this.#receiveAck(request, connection, known);
     else if (known !== undefined) known.receiveRepeated();
-    else if (this.#transactions.size < this.#setup.limitTransactions) {
-      this.#receiveNew(request, connection);
-    } else this.#shed(request, connection);
+    else if (this.#transactions.size >= this.#setup.limitTransactions) {
+      this.#shed(request, connection, via);
+    } else this.#receiveNew({ request, connection, via, key });
   }
 
   abort(): void {
@@ -64,27 +75,26 @@ export class ServerSide {
     else transaction.receiveAck(ack);
   }
 
-  #receiveNew(request: SipRequest, connection: WireConnection): void {
+  #receiveNew(arrival: Arrival): void {
+    const { request, via } = arrival;
     const refusal = refusalFor(request) ?? this.#refusalOfMerged(request);
-    const transaction = this.#create(request, connection);
+    const transaction = this.#create(arrival);
     if (refusal !== undefined) refuse(transaction, refusal);
-    else if (request.method === "CANCEL") this.#cancel(transaction);
+    else if (request.method === "CANCEL") this.#cancel(transaction, via);
     else this.#offer(transaction);
   }
 
-  #create(request: SipRequest, connection: WireConnection): ServerMachine {
+  #create({ request, connection, via, key }: Arrival): ServerMachine {
     const { wire, clock, timers, ids, unansweredInviteMs } = this.#setup;
-    const key = serverKey(request);
     const mergedKey = keyOfMerged(request);
     const successKeys: string[] = [];
-    const { via } = request;
     const transaction = new ServerMachine({
       id: ids(),
       request,
       connection,
       clock,
       timers,
-      toTag: ids(),
+      newTag: ids,
       unansweredInviteMs,
       serialise: (response) => wire.serialise(response),
       write: (bytes, { connection: back }, done) => wire.respond(back, via, bytes, done),
@@ -109,9 +119,9 @@ export class ServerSide {
     return this.#merged.has(keyOfMerged(request)) ? { status: 482 } : undefined;
   }
 
-  #cancel(transaction: ServerMachine): void {
+  #cancel(transaction: ServerMachine, via: Via): void {
     const { request } = transaction;
-    const invite = this.#transactions.get(serverKey(request, "INVITE"));
+    const invite = this.#transactions.get(serverKey(request, via, "INVITE"));
     if (invite === undefined) {
       transaction.respond(481);
       return;
@@ -145,27 +155,26 @@ export class ServerSide {
   }
 
   /** Over the limit nothing is remembered: 503 without a transaction. */
-  #shed(request: SipRequest, connection: WireConnection): void {
+  #shed(request: SipRequest, connection: WireConnection, via: Via): void {
     const { wire, ids } = this.#setup;
     const headers = { "Retry-After": "1" };
     const response = SipResponse.to(request, 503, { headers, toTag: ids() });
-    wire.respond(connection, request.via, wire.serialise(response), () => {});
+    wire.respond(connection, via, wire.serialise(response), () => {});
   }
 
   /** A request whose Via cannot be read is refused towards where it came from, if it can be. */
-  #stamp(request: SipRequest, connection: WireConnection): boolean {
+  #stamp(request: SipRequest, connection: WireConnection): Via | undefined {
     const { wire, rport, ids } = this.#setup;
     try {
-      stampVia(request, connection.remote, rport);
-      return true;
+      return stampVia(request, connection.remote, rport);
     } catch (error) {
       wire.fault(error, "a request with a bad Via");
-      if (request.method === "ACK" || !request.has("Via")) return false;
+      if (request.method === "ACK" || !request.has("Via")) return undefined;
       const isOurs = request.version === "SIP/2.0";
       const [status, reason] = isOurs ? ([400, "Bad Via Header"] as const) : ([505] as const);
       const response = SipResponse.to(request, status, { reason, toTag: ids() });
       wire.write(connection, wire.serialise(response), () => {});
-      return false;
+      return undefined;
     }
   }
 }

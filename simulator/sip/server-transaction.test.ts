@@ -29,7 +29,7 @@ function receive(method: string, transport: TransportName = "udp") {
     connection,
     clock,
     timers: DEFAULT_TIMERS,
-    toTag: "ours",
+    newTag: () => "ours",
     unansweredInviteMs: 600_000,
     serialise: (response) => response.toBuffer(),
     write: (bytes, { connection: back }, done) => back.write(bytes, done),

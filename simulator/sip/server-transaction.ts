@@ -25,7 +25,8 @@ export interface ServerSetup {
   connection: WireConnection;
   clock: Clock;
   timers: Timers;
-  toTag: string;
+  /** Makes our To tag, once one is needed. */
+  newTag: () => string;
   /** How long the application may take for a final response to an INVITE. */
   unansweredInviteMs: number;
   /** Last touches of the application, then the bytes. */
@@ -44,7 +45,6 @@ export class ServerMachine implements ServerTransaction {
   readonly connection: WireConnection;
   readonly source: Address;
   readonly local: Address;
-  readonly cancelled: AbortSignal;
   #state: TransactionState;
   #toTag: string | undefined;
   #bytes: Buffer | undefined;
@@ -61,7 +61,9 @@ export class ServerMachine implements ServerTransaction {
   readonly #patience: Timer;
   readonly #setup: ServerSetup;
   readonly #table: Transitions<ServerEvent, ServerAction>;
-  readonly #cancelling = new AbortController();
+  // Made when asked for: few look, and there is one per request.
+  #cancelling: AbortController | undefined;
+  #cancel: SipRequest | undefined;
   readonly #cancels = new Listeners<[SipRequest]>();
   readonly #acks = new Listeners<[SipRequest]>();
   readonly #ends = new Listeners<[ServerEnd]>();
@@ -73,7 +75,6 @@ export class ServerMachine implements ServerTransaction {
     this.connection = setup.connection;
     this.source = setup.connection.remote;
     this.local = setup.connection.local;
-    this.cancelled = this.#cancelling.signal;
     this.#toTag = setup.request.toTag;
     this.#state = this.#isInvite ? "proceeding" : "trying";
     this.#table = this.#isInvite ? INVITE_SERVER : NON_INVITE_SERVER;
@@ -82,12 +83,19 @@ export class ServerMachine implements ServerTransaction {
     this.#patience = clock.after(patienceMs, () => this.#giveUp());
   }
 
+  get cancelled(): AbortSignal {
+    this.#cancelling ??= new AbortController();
+    if (this.#cancel !== undefined) this.#cancelling.abort(this.#cancel);
+    return this.#cancelling.signal;
+  }
+
   get state(): TransactionState {
     return this.#state;
   }
 
   get toTag(): string {
-    return this.#toTag ?? this.#setup.toTag;
+    this.#toTag ??= this.#setup.newTag();
+    return this.#toTag;
   }
 
   /** No response was sent yet. */
@@ -101,7 +109,7 @@ export class ServerMachine implements ServerTransaction {
 
   respond(status: number, options: RespondOptions = {}): SipResponse {
     const { toTag, retransmit, ...parts } = options;
-    if (status > 100) this.#toTag ??= toTag ?? this.#setup.toTag;
+    if (status > 100) this.#toTag ??= toTag ?? this.#setup.newTag();
     const response = SipResponse.to(this.request, status, { ...parts, toTag: this.#toTag });
     return this.send(response, { retransmit });
   }
@@ -142,9 +150,10 @@ export class ServerMachine implements ServerTransaction {
 
   /** With `status` given, a pending INVITE is answered with it before the application is told. */
   receiveCancel(cancel: SipRequest, status: number | undefined): void {
-    if (this.#state === "proceeding" && !this.cancelled.aborted) {
+    if (this.#state === "proceeding" && this.#cancel === undefined) {
       if (status !== undefined) this.respond(status);
-      this.#cancelling.abort(cancel);
+      this.#cancel = cancel;
+      this.#cancelling?.abort(cancel);
     }
     this.#cancels.tell(cancel);
   }

@@ -81,7 +81,7 @@ export async function startSipStack(options: SipStackOptions): Promise<SipStack>
   const { clock, trace, listen, resolve, onResponse } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const timers = { ...DEFAULT_TIMERS, ...options.timers };
-  const ids = options.ids ?? randomId;
+  const ids = options.ids ?? randomIds();
   const wire: Wire = new Wire({
     clock,
     trace,
@@ -148,6 +148,18 @@ function stackOf(wire: Wire, clients: ClientSide, servers: ServerSide): SipStack
   };
 }
 
-function randomId(): string {
-  return randomBytes(12).toString("hex");
+const ID_BYTES = 12;
+
+/** 96 random bits as hex, drawn from a block because asking for a few bytes is what costs. */
+function randomIds(): () => string {
+  let block = Buffer.alloc(0);
+  let used = 0;
+  return () => {
+    if (used === block.length) {
+      block = randomBytes(256 * ID_BYTES);
+      used = 0;
+    }
+    used += ID_BYTES;
+    return block.toString("hex", used - ID_BYTES, used);
+  };
 }

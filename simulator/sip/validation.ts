@@ -13,15 +13,18 @@ export interface Refusal {
 const SINGLE = ["From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type"];
 
 const CHECKS: readonly [header: string, check: (request: SipRequest) => void][] = [
-  ["Via", (request) => request.list("Via").forEach(parseVia)],
+  ["Via", (request) => request.list("Via").forEach((via) => parseVia(via))],
   ["From", (request) => checkAddress(request.get("From"))],
   ["To", (request) => checkAddress(request.get("To"))],
   ["CSeq", checkCSeq],
   ["Max-Forwards", checkMaxForwards],
   ["Date", checkDate],
   ["Contact", (request) => checkContacts(request)],
-  ["Route", (request) => request.list("Route").forEach(checkAddress)],
-  ["Record-Route", (request) => request.list("Record-Route").forEach(checkAddress)],
+  ["Route", (request) => request.list("Route").forEach((route) => checkAddress(route))],
+  [
+    "Record-Route",
+    (request) => request.list("Record-Route").forEach((route) => checkAddress(route)),
+  ],
 ];
 
 /** What RFC 3261 §8.2 and §16.3 want checked before a request reaches anyone. */
@@ -43,7 +46,8 @@ function flawOf(request: SipRequest): string | undefined {
     if (!request.has(name)) return `Request: missing ${name} Header`;
   }
   for (const name of SINGLE) {
-    if (new Set(request.all(name)).size > 1) return `${name} Header`;
+    const values = request.all(name);
+    if (values.length > 1 && new Set(values).size > 1) return `${name} Header`;
   }
   return CHECKS.find(([, check]) => !passes(check, request))?.[0].concat(" Header");
 }
