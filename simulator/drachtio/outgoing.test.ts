@@ -141,13 +141,22 @@ test("a repeated 2xx is acknowledged again without asking the application", asyn
 test("the 2xx of a second branch is acknowledged with its own tag and ended", async () => {
   await using lab = await openTestDaemon();
   const { invite, dialog } = await connected(lab);
+  let destroyed = false;
+  dialog.on("destroy", () => {
+    destroyed = true;
+  });
   lab.peer.send(answer(invite, "200 OK", ANSWERED, "branch2"));
   expect(header(await lab.peer.receive(/^ACK/), "To")).toContain("tag=branch2");
   const bye = await lab.peer.receive(/^BYE/);
   expect(header(bye, "To")).toContain("tag=branch2");
   lab.peer.send(answer(bye, "200 OK"));
   expect(dialog.sip.remoteTag).toBe("peer");
-  expect(lab.daemon.load.dialogs).toBe(1);
+  const info = dialog.request({ method: "INFO" } as never);
+  const wire = await lab.peer.receive(/^INFO/);
+  expect(header(wire, "To")).toContain("tag=peer");
+  lab.peer.send(answer(wire, "200 OK"));
+  await info;
+  expect([destroyed, lab.daemon.load.dialogs]).toEqual([false, 1]);
 });
 
 test("the answer to a late offer goes out with the ACK", async () => {

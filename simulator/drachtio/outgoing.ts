@@ -174,6 +174,7 @@ export class Outgoing {
     const cancel = request.clone();
     cancel.method = "CANCEL";
     cancel.set("CSeq", `${request.cseq.number} CANCEL`);
+    for (const name of ["Contact", "Content-Type", "Session-Expires"]) cancel.remove(name);
     cancel.body = "";
     cancel.setAll(headers);
     transaction.sent.then(
@@ -301,7 +302,7 @@ export class Outgoing {
     if (first) this.#won.set(transaction, dialog);
     if (!first || !owner.open) {
       dialog.unacknowledged.push(accepted);
-      this.#own.hangUp(dialog, first ? "application gone" : "another branch answered");
+      this.#own.hangUpSilently(dialog, first ? "application gone" : "another branch answered");
       return false;
     }
     for (const fork of forks.values()) {

@@ -17,16 +17,8 @@ export class OwnRequests {
 
   /** Ends a call by the daemon's own decision: ACK what is open, BYE, and tell the application. */
   hangUp(dialog: Dialog, why: string): void {
-    this.#context.dialogs.remove(dialog);
-    for (const { transaction, response } of dialog.unacknowledged.splice(0)) {
-      const { request, nextHop } = dialog.sip.ack(response.cseq.number);
-      // A broken path keeps the ACK from arriving, and the BYE after it; both ends time out then.
-      transaction.acknowledge(response, request, dialogHop(dialog, nextHop)).catch(() => {});
-    }
-    const headers = { Reason: `SIP;cause=200;text="${why}"` };
-    const { request: bye, nextHop } = dialog.sip.request("BYE", { headers });
-    const transaction = this.#context.stack.request(bye, dialogHop(dialog, nextHop));
-    this.#context.cdrs.stop("application", endReason(why), bye);
+    const transaction = this.#end(dialog, why);
+    this.#context.cdrs.stop("application", endReason(why), transaction.request);
     const tell = (transport = dialog.contact.transport, remote = dialog.connection.remote) =>
       notifyUnsolicited(this.#context, dialog.owner, {
         message: transaction.request,
@@ -38,6 +30,26 @@ export class OwnRequests {
       (flow) => tell(flow.connection.transport, flow.remote),
       () => tell(),
     );
+  }
+
+  /**
+   * Ends a call nobody knows of: another branch of the same INVITE was quicker. The application
+   * must not hear of it, since the dialog it has goes by the same id.
+   */
+  hangUpSilently(dialog: Dialog, why: string): void {
+    this.#end(dialog, why);
+  }
+
+  #end(dialog: Dialog, why: string): ClientTransaction {
+    this.#context.dialogs.remove(dialog);
+    for (const { transaction, response } of dialog.unacknowledged.splice(0)) {
+      const { request, nextHop } = dialog.sip.ack(response.cseq.number);
+      // A broken path keeps the ACK from arriving, and the BYE after it; both ends time out then.
+      transaction.acknowledge(response, request, dialogHop(dialog, nextHop)).catch(() => {});
+    }
+    const headers = { Reason: `SIP;cause=200;text="${why}"` };
+    const { request: bye, nextHop } = dialog.sip.request("BYE", { headers });
+    return this.#context.stack.request(bye, dialogHop(dialog, nextHop));
   }
 
   /** Refreshes a session on the daemon's own account; the peer's refusal ends the call. */
