@@ -21,6 +21,8 @@ export interface BridgeFrame {
 /** Audio put into a call by something that is no telephone: the application's stream, a prompt. */
 export interface AudioSource extends Disposable {
   readonly targets: readonly string[] | undefined;
+  /** The participant who speaks by it; undefined for prompts. */
+  readonly rawId: string | undefined;
   write(samples: Int16Array, rateHz: number): void;
   /** Drops what is queued; returns how many ms were dropped. */
   flush(): number;

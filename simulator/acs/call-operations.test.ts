@@ -1,5 +1,6 @@
 import { CallAutomationClient } from "@azure/communication-call-automation";
 import { expect, test } from "vitest";
+import { manualClock } from "../clock.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
 import { refusalOf } from "./testing/sdk.ts";
 
@@ -222,4 +223,23 @@ test("a request repeated with the same Repeatability-Request-ID is executed once
   expect(ids[0]).toContain('"status":200');
   expect(ids[1]).toBe(ids[0]);
   expect(lab.acs.calls).toHaveLength(1);
+});
+
+test("a call nobody answers is refused with 480 when its time is over", async () => {
+  const clock = manualClock();
+  await using lab = await startTestLab({ clock, policy: { ringTimeoutMs: 3000 } });
+  const { leg, context } = await lab.ring();
+  await clock.advance(3000);
+  expect(leg.rejected).toEqual({ status: 480, reason: "Temporarily Unavailable" });
+  const late = client(lab).answerCall(context, `${lab.application.url}/callbacks`);
+  expect(await refusalOf(late)).toMatchObject({ statusCode: 400, code: "8523" });
+});
+
+test("a caller who gives up cannot be answered any more", async () => {
+  await using lab = await startTestLab();
+  const { leg, context } = await lab.ring();
+  leg.end();
+  await leg.ended;
+  const late = client(lab).answerCall(context, `${lab.application.url}/callbacks`);
+  expect(await refusalOf(late)).toMatchObject({ statusCode: 400, code: "8523" });
 });

@@ -145,10 +145,7 @@ export class MediaStream {
     this.#stops.push(
       isUnmixed
         ? bridge.onEach(heard)
-        : bridge.onMixed(
-            heard,
-            (source) => source !== this.#source && source.targets === undefined,
-          ),
+        : bridge.onMixed(heard, (source) => source !== this.#source && source.rawId !== undefined),
     );
     if (sendsDigits)
       this.#stops.push(bridge.onDigit((_rawId, digit) => this.#sendDigit(socket, digit)));

@@ -286,7 +286,8 @@ test("a fifth speaker is heard once louder than one of the four before", async (
   }
   await lab.application.message(stream, "AudioData", 3);
   const loud = [...(call?.conversation.legs ?? [])].at(-1)?.leg;
-  for (let n = 0; n < 3 && loud instanceof MemoryLeg; n++) loud.speak(LOUD);
+  if (!(loud instanceof MemoryLeg)) throw new Error("the fifth speaker is not in the call");
+  for (let n = 0; n < 3; n++) loud.speak(LOUD);
   const message = await lab.application.message(stream, "AudioData", 4);
   expect(message["audioData"]).toMatchObject({ participantRawID: "4:+14255550205" });
 });
@@ -311,3 +312,15 @@ test("audio of two sources is mixed for the caller", async () => {
 function unreachable(): never {
   throw new Error("the call is gone");
 }
+
+test("an application that closes the stream in good order has stopped it", async () => {
+  await using lab = await startTestLab();
+  const { callConnection } = await connect(lab);
+  const stream = await lab.application.stream();
+  await lab.application.event("MediaStreamingStarted");
+  stream.socket.close(1000);
+  await lab.application.event("MediaStreamingStopped");
+  const { mediaStreamingSubscription } = await callConnection.getCallConnectionProperties();
+  expect(mediaStreamingSubscription?.state).toBe("inactive");
+  expect(lab.application.streams).toHaveLength(1);
+});
