@@ -1,5 +1,13 @@
 import { beforeAll, expect, test } from "vitest";
-import { createCertificateAuthority, createKeyPair } from "../certificates.ts";
+import {
+  type CertificateAuthority,
+  type CertificateOptions,
+  createCertificateAuthority,
+  createKeyPair,
+  type IssuedCertificate,
+  type KeyPair,
+  selfSigned,
+} from "../certificates.ts";
 import { manualClock, systemClock } from "../clock.ts";
 import type { DirectRoutingOptions } from "./direct-routing.ts";
 import type { DialOptions } from "./pstn.ts";
@@ -20,11 +28,15 @@ const SECOND = "two.linecheck.test";
 const CORRELATION = "3b6a2c1e-0000-4000-8000-5d3c2b1a0f9e";
 const clock = systemClock();
 let certificates: EdgeCertificates;
-let secondCertificate: { key: string; cert: string };
+let secondCertificate: IssuedCertificate;
+let authority: CertificateAuthority;
+let keyPair: KeyPair;
+const inDays = (days: number) => new Date(clock.date().getTime() + days * 86_400_000);
 
 beforeAll(async () => {
-  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
-  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
+  const [authorityKeys, leafKeys] = await Promise.all([createKeyPair(), createKeyPair()]);
+  keyPair = leafKeys;
+  authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
   const [edge, sbc, second] = await Promise.all([
     authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
     authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
@@ -230,6 +242,34 @@ function answeredProbes({ trace }: EdgeLab): number {
 function isRinging(event: EdgeLab["trace"]["events"][number]): boolean {
   return event.type === "sip" && event.party === "acs" && event.message.startsWith("SIP/2.0 180");
 }
+
+/** What an outgoing call meets at a border controller that shows this certificate. */
+async function refusedBy(certificate: IssuedCertificate): Promise<unknown> {
+  const policy = { unseenTrunks: "try" as const };
+  await using lab = await startEdgeLab({
+    certificates: { ...certificates, sbc: certificate },
+    policy,
+  });
+  return await refusal(dial(lab));
+}
+
+test.each([
+  ["expired", { notBefore: inDays(-9), notAfter: inDays(-1) }, 569_008],
+  ["for another host", { hosts: ["pbx.linecheck.test"] }, 569_002],
+  ["for clients only", { usages: ["clientAuth"] }, 569_003],
+] satisfies [string, Partial<CertificateOptions>, number][])(
+  "a border controller whose certificate is %s is not called",
+  async (_what, options, subCode) => {
+    const shared = { commonName: SBC, hosts: [SBC], keyPair };
+    const certificate = await authority.issue({ ...shared, ...options });
+    expect(await refusedBy(certificate)).toMatchObject({ code: 504, subCode });
+  },
+);
+
+test("a border controller with a self-signed certificate is not called", async () => {
+  const certificate = await selfSigned({ clock, commonName: SBC, hosts: [SBC], keyPair });
+  expect(await refusedBy(certificate)).toMatchObject({ code: 504, subCode: 569_009 });
+});
 
 test("no route, no path", async () => {
   await using lab = await startOnlineLab({ certificates });

@@ -27,8 +27,6 @@ export interface EdgePolicy {
   readonly transferTimeoutMs: number;
   /** The original call when that NOTIFY never comes. */
   readonly missingNotify: "drop" | "keep";
-  /** A referred INVITE after this long is unknown. */
-  readonly contextLifeMs: number;
   /** Nothing but 100 came to our INVITE within this: the next trunk is tried. */
   readonly failoverTimeoutMs: number;
   /** Order of the healthy trunks of one route. */
@@ -78,7 +76,6 @@ export const DEFAULT_EDGE_POLICY: EdgePolicy = {
   withoutRefer: "replaces",
   transferTimeoutMs: 60_000,
   missingNotify: "drop",
-  contextLifeMs: 60_000,
   failoverTimeoutMs: 10_000,
   trunkOrder: "random",
   unseenTrunks: "skip",

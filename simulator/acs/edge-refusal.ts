@@ -109,10 +109,11 @@ export function refusedByNetwork(error: unknown, what: string): PstnRefusal {
   return unreachable(`${what}: ${error.message}`, TLS_SUB_CODES[code] ?? 569_002, 504);
 }
 
-/** SEC_E_CERT_EXPIRED and SEC_E_UNTRUSTED_ROOT; every other connection fault is 569002. */
+/** SEC_E_CERT_EXPIRED, SEC_E_UNTRUSTED_ROOT and 0x80090326; other connection faults are 569002. */
 const TLS_SUB_CODES: Readonly<Record<string, number>> = {
   CERT_HAS_EXPIRED: 569_008,
   CERT_NOT_YET_VALID: 569_003,
+  INVALID_PURPOSE: 569_003,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 569_009,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 569_009,
   DEPTH_ZERO_SELF_SIGNED_CERT: 569_009,

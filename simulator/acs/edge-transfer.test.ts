@@ -231,6 +231,36 @@ test("a NOTIFY that overtakes the 202 counts", async () => {
   expect(await transfer).toMatchObject({ code: 486, subCode: 560_486 });
 });
 
+test("a NOTIFY without Event: refer or without a status line is noted and not believed", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const { settled } = await refer(lab, leg);
+  await call.send("NOTIFY", { Event: "presence" }, "SIP/2.0 200 OK\r\n");
+  await call.send("NOTIFY", { Event: "refer" }, "hello");
+  await call.notify("SIP/2.0 480 Temporarily Unavailable", "terminated;reason=noresource");
+  expect(await settled).toMatchObject({ code: 480 });
+  expect(lab.findings()).toEqual(["NOTIFY_MALFORMED", "NOTIFY_MALFORMED"]);
+});
+
+test("a subscription that ends without a final status fails the transfer", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const { settled } = await refer(lab, leg);
+  await call.notify("SIP/2.0 180 Ringing", "terminated;reason=timeout");
+  expect(await settled).toMatchObject({
+    message: "transfer to +18005550150: ended without a final NOTIFY",
+  });
+});
+
+test("the reason inside the NOTIFY's fragment reaches the application", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const { settled } = await refer(lab, leg);
+  const fragment = 'SIP/2.0 486 Busy Here\r\nReason: Q.850;cause=17;text="User busy"';
+  await call.notify(fragment, "terminated;reason=noresource");
+  expect(await settled).toMatchObject({ q850: { code: 17, message: "User busy" } });
+});
+
 test("a transfer can be given up; the call stays", async () => {
   await using lab = await startOnlineLab({ certificates });
   const { leg } = await connect(lab);
