@@ -21,7 +21,7 @@ async function application(
   const { control: drachtio } = daemon;
   const server = resources.use(await serveInvites({ drachtio, trace: party, handle, ...options }));
   const caller = resources.use(await openTestPeer({ peer: daemon.contacts[0]?.port ?? 0 }));
-  return { server, caller, trace };
+  return { server, caller, trace, daemon };
 }
 
 const invite = (call = "call-1", contact = "Contact: <sip:c@127.0.0.1:{port}>\n") =>
@@ -123,7 +123,32 @@ test("disposing aborts every call, waits for its end and refuses what was not an
   await server[Symbol.asyncDispose]();
 
   expect(server.callCount).toBe(0);
-  expect(await caller.receive(/^SIP\/2.0 [3-6]/)).toContain("SIP/2.0 500 ");
+  expect(await caller.receive(/^SIP\/2.0 [3-6]/)).toContain("SIP/2.0 503 ");
+});
+
+test("an extension that is required and not there gets 420 with its name", async () => {
+  const { caller } = await application(pending);
+  caller.send(invite("call-1", "Contact: <sip:c@127.0.0.1:{port}>\nRequire: timer, 100rel\n"));
+
+  const refused = await caller.receive(/^SIP\/2.0 [3-6]/);
+
+  expect(refused).toContain("SIP/2.0 420 Bad Extension\r\n");
+  expect(header(refused, "Unsupported")).toBe("100rel");
+});
+
+test("a call ends when the daemon goes", async () => {
+  const seen = Promise.withResolvers<Invitation>();
+  const { caller, server, daemon } = await application(async (invitation) => {
+    seen.resolve(invitation);
+    await pending(invitation);
+  });
+  caller.send(invite());
+  const { signal } = await seen.promise;
+
+  await daemon[Symbol.asyncDispose]();
+
+  await expect.poll(() => String(signal.reason)).toContain("drachtio daemon is lost");
+  await expect.poll(() => server.callCount).toBe(0);
 });
 
 test.for([

@@ -63,6 +63,7 @@ export async function serveInvites(options: InviteServerOptions): Promise<Invite
   const srf = await connectDrachtio({ ...drachtio, ...(signal === undefined ? {} : { signal }) });
   const stop = new AbortController();
   const calls = new Set<Promise<void>>();
+  let connection = new AbortController();
   let disposal: Promise<void> | undefined;
 
   const serve = async (invitation: Invitation) => {
@@ -71,18 +72,23 @@ export async function serveInvites(options: InviteServerOptions): Promise<Invite
     } catch (error) {
       if (!invitation.signal.aborted) complain(trace, invitation.callId, error);
     } finally {
-      invitation.refuse(500);
+      invitation.refuse(stop.signal.aborted ? 503 : 500);
     }
   };
 
   srf.invite((req, res) => {
-    const invitation = receive(req, res, stop.signal);
-    // drachtio-srf would answer 200 and then fail for want of a remote target.
-    if (!req.has("Contact")) return invitation.refuse(400, "Missing Contact");
+    const invitation = receive(req, res, AbortSignal.any([stop.signal, connection.signal]));
+    const refusal = unacceptable(req);
+    if (refusal !== undefined) return invitation.refuse(...refusal);
     if (calls.size >= maxCalls || stop.signal.aborted) return invitation.refuse(503);
     const call = serve(invitation);
     calls.add(call);
     void call.then(() => calls.delete(call));
+  });
+  // Dialogs live in the daemon; when it goes, or forgets us, nothing of a call is left to control.
+  srf.addListener("close", () => {
+    connection.abort(new Error("the connection to the drachtio daemon is lost"));
+    connection = new AbortController();
   });
 
   const dispose = async () => {
@@ -99,7 +105,25 @@ export async function serveInvites(options: InviteServerOptions): Promise<Invite
   };
 }
 
-function receive(req: Srf.SrfRequest, res: Srf.SrfResponse, stop: AbortSignal): Invitation {
+/** What no application of ours could serve: status, reason, headers. */
+function unacceptable(req: Srf.SrfRequest): [number, string, Record<string, string>?] | undefined {
+  // drachtio-srf would answer 200 and then fail for want of a remote target.
+  if (!req.has("Contact")) return [400, "Missing Contact"];
+  const required = req.has("Require") ? req.get("Require").split(",") : [];
+  const unsupported = required.map((tag) => tag.trim()).filter((tag) => !SUPPORTED.has(tag));
+  if (unsupported.length === 0) return undefined;
+  return [420, "Bad Extension", { Unsupported: unsupported.join(", ") }];
+}
+
+/** Option tags that the daemon takes care of. */
+const SUPPORTED = new Set(["timer"]);
+
+function hopsOf(req: Srf.SrfRequest): number {
+  const hops = req.has("Max-Forwards") ? Number.parseInt(req.get("Max-Forwards"), 10) : 70;
+  return Number.isNaN(hops) ? 0 : hops;
+}
+
+function receive(req: Srf.SrfRequest, res: Srf.SrfResponse, over: AbortSignal): Invitation {
   const cancel = new AbortController();
   const callId = req.get("Call-ID");
   req.on("cancel", (message) =>
@@ -107,12 +131,12 @@ function receive(req: Srf.SrfRequest, res: Srf.SrfResponse, stop: AbortSignal): 
       new CallCancelled(callId, message.has("Reason") ? message.get("Reason") : undefined),
     ),
   );
-  const signal = AbortSignal.any([cancel.signal, stop]);
+  const signal = AbortSignal.any([cancel.signal, over]);
   return {
     callId,
     number: userOf(req.uri),
     from: userOf(req.get("From")),
-    maxForwards: req.has("Max-Forwards") ? Number.parseInt(req.get("Max-Forwards"), 10) : 70,
+    maxForwards: hopsOf(req),
     request: req,
     offer: req.body ?? "",
     signal,
