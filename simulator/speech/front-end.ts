@@ -19,14 +19,37 @@ export interface FrameLevel {
 /** dB of rows that stand for nothing heard. */
 const BLANK_DB = -90;
 
+/** Consecutive frames: row `i` of `bands` is frame `i`. */
+export interface Rows {
+  readonly bands: Float32Array;
+  readonly energies: Float32Array;
+  /** Pre-emphasised, -1 … 1. */
+  readonly samples: Float32Array;
+  readonly length: number;
+}
+
+/** The rows from `row` on, as rows of their own. */
+export function rowsFrom({ bands, energies, samples, length }: Rows, row: number): Rows {
+  return {
+    bands: bands.subarray(row * BANDS),
+    energies: energies.subarray(row),
+    samples: samples.subarray(row * HOP_SAMPLES),
+    length: length - row,
+  };
+}
+
+/** The rows before `row`, as if nothing had been heard since. */
+export function rowsBefore({ bands, energies, samples }: Rows, row: number): Rows {
+  return { bands, energies, samples, length: row };
+}
+
 /**
- * The latest frames of a stream, oldest first. Row `i` of `bands` is frame `i`. Rows from `length`
+ * The latest frames of a stream, oldest first. Rows from `length`
  * to `available` are there but have not been looked at, after {@link History.rewind}.
  */
-export class History {
+export class History implements Rows {
   readonly bands = new Float32Array(LIMIT_FRAMES * BANDS);
   readonly energies = new Float32Array(LIMIT_FRAMES);
-  /** Pre-emphasised, -1 … 1. */
   readonly samples = new Float32Array(LIMIT_FRAMES * HOP_SAMPLES);
   readonly #levels: FrameLevel[] = [];
   /** The stream begins after as much silence as a pre-roll wants. */

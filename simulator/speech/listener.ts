@@ -1,6 +1,7 @@
 import { Resampler } from "../media/resample.ts";
 import type { Word } from "./flite.ts";
-import { FrontEnd, PRE_ROLL_FRAMES } from "./front-end.ts";
+import { FrontEnd, PRE_ROLL_FRAMES, rowsBefore } from "./front-end.ts";
+import { lateStart, sinceItsStart } from "./late-start.ts";
 import { Segmenter } from "./segmentation.ts";
 import { type Extent, type Segment, searchAll, track } from "./shortlist.ts";
 import { ANALYSIS_RATE_HZ, HOP_MS } from "./spectrum.ts";
@@ -39,6 +40,12 @@ const PAUSE_BELOW_PEAK_DB = 20;
 const RIVAL_COHERENCE = 0.12;
 const RIVALS = 6;
 const SURE_BLOCKS = 3;
+/** From so many incoherent blocks at the end on, the best candidate has been lost. */
+const LOST_BLOCKS = 2;
+/** What may lack at the end of a sentence where the audio ends. */
+const LACKING_FRAMES = 5;
+/** A sentence that begins so late was preceded by something else. */
+const LATE_OFFSET = PRE_ROLL_FRAMES + 5;
 /** How many the waveforms of which are compared at the end. */
 const FINALISTS = 3;
 
@@ -94,8 +101,7 @@ export class Listener {
   finish(): void {
     if (!this.#segmenter.speaking) return;
     this.#segmenter.close();
-    this.#end();
-    this.#advance();
+    this.#end(this.#segmenter.voicedUntil);
   }
 
   #advance(): void {
@@ -104,8 +110,10 @@ export class Listener {
       const change = this.#segmenter.next(history, level);
       if (change === "onset") this.#begin();
       if (change === "restart") this.#reset();
-      if (change === "end") this.#end();
-      else if (this.#segmenter.speaking) this.#judgeWhenDue();
+      if (change === "end") {
+        this.#end(this.#segmenter.voicedUntil);
+        history.keepLast(PRE_ROLL_FRAMES);
+      } else if (this.#segmenter.speaking) this.#judgeWhenDue();
     }
   }
 
@@ -150,7 +158,7 @@ export class Listener {
     const candidates = this.#compare(extent);
     const ended = this.#endedSentence(candidates);
     if (ended !== undefined && !this.#goesOn(ended, candidates, extent)) this.#close(ended);
-    else this.#suppose(candidates, extent);
+    else if (!this.#suppose(candidates, extent)) this.#splitWhereSentenceBegins();
   }
 
   #compare(extent: Extent): VerifiedCandidate[] {
@@ -175,7 +183,7 @@ export class Listener {
       const end = candidate.offset + candidate.template.frames;
       if (candidate.similarity < LEAST_SIMILARITY) break;
       if (this.#frontEnd.history.length < end + TAIL_FRAMES) continue;
-      const verdict = verify(candidate, this.#segment, { frames: end, whole: true });
+      const verdict = this.#verifyToEnd(candidate, end);
       if (!accepted(verdict) || verdict.cover < ENDED_COVER) continue;
       const certain = verdict.counted >= ENDED_BLOCKS || this.#quietSince(end);
       if (certain && (best === undefined || score(verdict) > score(best.verdict))) {
@@ -183,6 +191,14 @@ export class Listener {
       }
     }
     return best;
+  }
+
+  /** What was said before a sentence, without a pause, does not speak against it. */
+  #verifyToEnd(candidate: VerifiedCandidate, frames: number): Verdict {
+    const extent = { frames, whole: true };
+    const verdict = verify(candidate, this.#segment, extent);
+    if (accepted(verdict) || candidate.offset < LATE_OFFSET) return verdict;
+    return sinceItsStart(candidate, this.#segment, extent);
   }
 
   /** A short word may be the beginning of another; a pause after it says that it is not. */
@@ -215,14 +231,17 @@ export class Listener {
     history.rewind(Math.min(history.length, offset + template.frames + template.tailFrames));
   }
 
-  /** Tells the words so far, where the best candidate and its rivals agree on them. */
-  #suppose(candidates: readonly VerifiedCandidate[], extent: Extent): void {
+  /**
+   * Tells the words so far, where the best candidate and its rivals agree on them. False if nothing
+   * known explains what was heard last.
+   */
+  #suppose(candidates: readonly VerifiedCandidate[], extent: Extent): boolean {
     const [best] = candidates;
     this.#sure = false;
-    if (best === undefined || best.similarity < LEAST_SIMILARITY) return;
+    if (best === undefined || best.similarity < LEAST_SIMILARITY) return false;
     const verdict = verify(best, this.#segment, extent);
-    const { counted, cover, longestGap, coherence } = verdict;
-    if (counted < SURE_BLOCKS || cover < 0.75 || longestGap > 1) return;
+    const { counted, cover, longestGap, endGap, coherence } = verdict;
+    if (counted < SURE_BLOCKS || cover < 0.75 || longestGap > 1) return endGap < LOST_BLOCKS;
     const rivals = candidates
       .slice(1)
       .filter(({ template, similarity }) => {
@@ -236,6 +255,17 @@ export class Listener {
       });
     this.#sure = rivals.length === 0;
     this.#emitHypothesis(best, rivals, extent.frames);
+    return true;
+  }
+
+  /** In speech that nothing explains: a prompt that was cut off by another, say. */
+  #splitWhereSentenceBegins(): void {
+    const { history } = this.#frontEnd;
+    const start = lateStart(this.#segment, this.#templates);
+    if (start === undefined) return;
+    this.#end(start, { history: rowsBefore(history, start), noise: this.#segmenter.noise });
+    history.rewind(start);
+    this.#segmenter.close();
   }
 
   #emitHypothesis(
@@ -257,30 +287,31 @@ export class Listener {
     this.#emit({ type: "hypothesis", text, startMs, endMs: last.startMs + last.durationMs, words });
   }
 
-  #end(): void {
-    const { history } = this.#frontEnd;
-    const frames = this.#segmenter.voicedUntil;
+  /** Judges the segment up to `frames` as a whole. */
+  #end(frames: number, segment: Segment = this.#segment): void {
     const long = frames - PRE_ROLL_FRAMES >= SHORTEST_SPEECH_FRAMES;
-    const match = long ? this.#bestMatch(frames) : undefined;
+    const match = long ? this.#bestMatch(frames, segment) : undefined;
     if (match !== undefined) this.#emitPhrase(match);
     else {
       const endMs = Math.max(this.#onsetMs, this.#timeOf(frames));
       this.#emit({ type: "noMatch", text: "", startMs: this.#onsetMs, endMs });
     }
-    history.keepLast(PRE_ROLL_FRAMES);
   }
 
-  #bestMatch(frames: number): Match | undefined {
-    const segment = this.#segment;
+  #bestMatch(frames: number, segment: Segment): Match | undefined {
     const templates =
       this.#sure && this.#tracked !== undefined
         ? this.#tracked.map(({ template }) => template)
         : this.#templates;
-    const candidates: VerifiedCandidate[] = searchAll(segment, templates, { frames, whole: true });
+    const heardUntil = segment.history.length + LACKING_FRAMES;
+    const candidates: VerifiedCandidate[] = searchAll(segment, templates, {
+      frames,
+      whole: true,
+    }).filter(({ template, offset }) => offset + template.frames <= heardUntil);
     const closest = candidates[0]?.similarity ?? 0;
     const matches = candidates.slice(0, FINALISTS).map((candidate): Match => {
       this.#reuseAlignment(candidate);
-      return { candidate, verdict: this.#verifyFinalist(candidate, frames, closest) };
+      return { candidate, verdict: this.#verifyFinalist(candidate, segment, { frames, closest }) };
     });
     const [best] = matches.toSorted((a, b) => score(b.verdict) - score(a.verdict));
     if (best === undefined || best.candidate.similarity < LEAST_SIMILARITY) return undefined;
@@ -294,12 +325,19 @@ export class Listener {
     if (tracked?.alignment !== undefined) candidate.alignment = tracked.alignment;
   }
 
-  #verifyFinalist(candidate: VerifiedCandidate, frames: number, closest: number): Verdict {
+  #verifyFinalist(
+    candidate: VerifiedCandidate,
+    segment: Segment,
+    { frames, closest }: { frames: number; closest: number },
+  ): Verdict {
     const extent = { frames, whole: true };
-    const quick = verify(candidate, this.#segment, extent);
+    const quick = verify(candidate, segment, extent);
     if (quick.cover >= 0.95 || candidate.similarity <= closest - 0.15) return quick;
-    const thorough = verify(candidate, this.#segment, extent, { thorough: true });
-    return thorough.coherence > quick.coherence ? thorough : quick;
+    const thorough = verify(candidate, segment, extent, { thorough: true });
+    const better = thorough.coherence > quick.coherence ? thorough : quick;
+    if (accepted(better) || candidate.offset < LATE_OFFSET) return better;
+    const late = sinceItsStart(candidate, segment, extent);
+    return late.cover >= ENDED_COVER ? late : better;
   }
 
   #emitPhrase({ candidate, verdict }: Match): void {

@@ -118,6 +118,35 @@ test("sentences without a pause between them are each recognised", async () => {
   expect(phrases(await hear(await audioOf([...spoken, 1])))).toEqual(spoken);
 });
 
+test.each([
+  ["I want to pay my bill.", "No thank you."],
+  ["Yes.", "Yes."],
+  ["The last four digits are 4 2 4 2.", "No."],
+  ["No.", "The last four digits are 4 2 2 4."],
+])("%s and at once %s", async (first, second) => {
+  expect(phrases(await hear(await audioOf([0.5, first, second, 1])))).toEqual([first, second]);
+});
+
+test.each([
+  [KNOWN[0] ?? "", 0.4, "I want to see my bill."],
+  [
+    "The last four digits are 4 2 4 2.",
+    0.6,
+    "Hello, I would like to dispute a charge on my account.",
+  ],
+  ["I want to pay my bill.", 0.3, "I want to pay my bill."],
+])("%s cut off after %d of it, then %s", async (first, share, second) => {
+  const whole = await audioOf([first]);
+  const next = await audioOf([second, 1]);
+  const cut = [...new Int16Array(8000), ...whole.subarray(0, share * whole.length), ...next];
+  expect(phrases(await hear(Int16Array.from(cut)))).toEqual(["", second]);
+});
+
+test("a sentence that breaks off where the audio ends is not taken for whole", async () => {
+  const whole = await audioOf([0.5, "I want to pay my bill."]);
+  expect(phrases(await hear(whole.subarray(0, 0.75 * whole.length)))).toEqual([""]);
+});
+
 test("what is said at the very start and the very end of the audio counts", async () => {
   const samples = await audioOf(["Yes.", 1, "No."]);
   expect(phrases(await hear(samples))).toEqual(["Yes.", "No."]);

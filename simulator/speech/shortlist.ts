@@ -1,20 +1,22 @@
-import { type History, PRE_ROLL_FRAMES } from "./front-end.ts";
+import { LIMIT_FRAMES, PRE_ROLL_FRAMES, type Rows } from "./front-end.ts";
 import type { Noise } from "./segmentation.ts";
 import { BANDS } from "./spectrum.ts";
 import type { Template } from "./template.ts";
 
 /** The speech being judged: the history from its pre-roll on, and the noise it lies in. */
 export interface Segment {
-  readonly history: History;
+  readonly history: Rows;
   readonly noise: Noise;
 }
 
-/** How far a comparison looks. */
+/** What a comparison looks at. */
 export interface Extent {
-  /** History rows that are heard speech. */
+  /** Row after the last one that is heard speech. */
   frames: number;
   /** The speech is over: the template has to fit as a whole, not only as far as heard. */
   whole: boolean;
+  /** Where templates may begin, instead of near the end of the pre-roll. What is before them is ignored. */
+  start?: { row: number; within: number };
 }
 
 /** A template laid over the segment. */
@@ -28,7 +30,7 @@ export interface Candidate {
   similarity: number;
 }
 
-const LARGEST_OFFSET = 2 * PRE_ROLL_FRAMES;
+const AFTER_PRE_ROLL = { row: PRE_ROLL_FRAMES, within: PRE_ROLL_FRAMES };
 /** Templates may be heard this much beyond the frames given, where a later offset would fit. */
 const SPARE_FRAMES = 40;
 const REFINED = 12;
@@ -40,10 +42,9 @@ export function searchAll(
   extent: Extent,
 ): Candidate[] {
   const comparison = new Comparison(segment, extent);
-  const found = templates.map((template) => {
-    const offsets = { from: 0, to: LARGEST_OFFSET, by: 2 };
-    return comparison.best(template, offsets, 2);
-  });
+  const { row, within } = extent.start ?? AFTER_PRE_ROLL;
+  const offsets = { from: row - within, to: row + within, by: 2 };
+  const found = templates.map((template) => comparison.best(template, offsets, 2));
   const sorted = bySimilarity(found);
   for (const candidate of sorted.slice(0, REFINED)) {
     const { template, offset } = candidate;
@@ -83,6 +84,7 @@ class Comparison {
   readonly #heard: number;
   readonly #excess: Float32Array;
   readonly #noise: Float32Array;
+  readonly #speechRow: number;
   readonly #loudness: number;
   readonly #sums = new Map<number, HeardSums>();
 
@@ -96,15 +98,16 @@ class Comparison {
       const above = (history.bands[index] ?? 0) - (noise.bands[index % BANDS] ?? 0);
       this.#excess[index] = Math.max(0, above);
     }
-    const speech = Math.min(PRE_ROLL_FRAMES, extent.frames - 5);
+    this.#speechRow = (extent.start ?? AFTER_PRE_ROLL).row;
+    const speech = Math.min(this.#speechRow, extent.frames - 5);
     this.#loudness = loudness(history.energies.subarray(speech, extent.frames));
   }
 
   best(template: Template, offsets: Offsets, step: number): Candidate {
-    const { frames, whole } = this.#extent;
+    const { frames, whole, start } = this.#extent;
     const compared = whole
       ? template.frames
-      : Math.max(5, Math.min(template.frames, frames - PRE_ROLL_FRAMES));
+      : Math.max(5, Math.min(template.frames, frames - this.#speechRow));
     const gainDb = this.#loudness - loudness(template.energies.subarray(0, compared));
     const rows = whole ? template.frames : Math.min(template.frames, frames + SPARE_FRAMES);
     const expected = expectedExcess(template, gainDb, this.#noise, rows);
@@ -113,18 +116,19 @@ class Comparison {
       const end = whole
         ? Math.max(frames, Math.min(this.#heard, offset + template.frames))
         : frames;
-      const overlay = { offset, end, step, sums: this.#sumsUntil(end, step) };
+      const begin = start === undefined ? 0 : offset;
+      const overlay = { offset, end, step, sums: this.#sumsOf(begin, end, step) };
       const similarity = correlation(this.#excess, expected, overlay);
       if (similarity > best.similarity) Object.assign(best, { similarity, offset });
     }
     return best;
   }
 
-  #sumsUntil(end: number, step: number): HeardSums {
-    const key = 4 * end + step;
+  #sumsOf(begin: number, end: number, step: number): HeardSums {
+    const key = (begin * LIMIT_FRAMES + end) * 2 + step;
     const known = this.#sums.get(key);
     if (known !== undefined) return known;
-    const sums = heardSums(this.#excess, end, step);
+    const sums = heardSums(this.#excess, { begin, end, step });
     this.#sums.set(key, sums);
     return sums;
   }
@@ -166,11 +170,14 @@ interface HeardSums {
   readonly rows: number;
 }
 
-function heardSums(heard: Float32Array, end: number, step: number): HeardSums {
+function heardSums(
+  heard: Float32Array,
+  { begin, end, step }: { begin: number; end: number; step: number },
+): HeardSums {
   const bands = new Float64Array(BANDS);
   let power = 0;
   let rows = 0;
-  for (let row = 0; row < end; row += step) {
+  for (let row = begin; row < end; row += step) {
     rows++;
     for (let band = 0; band < BANDS; band++) {
       const value = heard[row * BANDS + band] ?? 0;

@@ -15,9 +15,10 @@ export interface Verdict {
   readonly counted: number;
   /** Share of the counted blocks that are coherent. */
   readonly cover: number;
-  /** Longest row of incoherent blocks, and the longer one of those at the two ends. */
+  /** Incoherent blocks: the longest row of them, the longer of those at the ends, that at the end. */
   readonly longestGap: number;
   readonly edgeGap: number;
+  readonly endGap: number;
   /** Share of the heard energy above the noise that the template accounts for. */
   readonly explained: number;
   /** Mean coherence, relative to what the noise allows. */
@@ -143,6 +144,7 @@ function summary(blocks: readonly JudgedBlock[]): Verdict {
     cover: total(({ coherent }) => Number(coherent)) / Math.max(1, blocks.length),
     longestGap: Math.max(0, ...gaps),
     edgeGap: Math.max(gaps[0] ?? 0, gaps.at(-1) ?? 0),
+    endGap: gaps.at(-1) ?? 0,
     explained: energy > 0 ? total((block) => block.explained) / energy : 0,
     coherence: total((block) => block.coherence) / Math.max(1, blocks.length),
   };
