@@ -1,3 +1,4 @@
+import { createServer } from "node:net";
 import type { Clock } from "../clock.ts";
 import { type FaultPlan, faultPlan } from "../faults.ts";
 import type { Timers } from "../sip/timers.ts";
@@ -86,7 +87,8 @@ const DEFAULT_DATACENTERS: readonly Required<Pick<DatacenterSettings, "name" | "
 export async function startDirectRouting(options: DirectRoutingOptions): Promise<DirectRouting> {
   const policy = { ...DEFAULT_EDGE_POLICY, ...options.policy };
   const datacenters: Datacenter[] = [];
-  const edge = createServices(options, policy, datacenters);
+  const otherAddress = (await hasAddress(policy.otherAddress)) ? policy.otherAddress : undefined;
+  const edge = createServices(options, { policy, datacenters, otherAddress });
   const routing = new Edge(edge);
   const settings = options.datacenters ?? DEFAULT_DATACENTERS;
   try {
@@ -115,11 +117,23 @@ export async function startDirectRouting(options: DirectRoutingOptions): Promise
   }
 }
 
-function createServices(
-  options: DirectRoutingOptions,
-  policy: EdgePolicy,
-  datacenters: readonly Datacenter[],
-): EdgeServices {
+/** Linux answers on all of 127.0.0.0/8; macOS has 127.0.0.1 alone. */
+async function hasAddress(host: string): Promise<boolean> {
+  const server = createServer();
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  server.once("error", () => resolve(false));
+  server.listen(0, host, () => server.close(() => resolve(true)));
+  return await promise;
+}
+
+interface ServiceParts {
+  readonly policy: EdgePolicy;
+  readonly datacenters: readonly Datacenter[];
+  readonly otherAddress: string | undefined;
+}
+
+function createServices(options: DirectRoutingOptions, parts: ServiceParts): EdgeServices {
+  const { policy, datacenters, otherAddress } = parts;
   const { clock, trace, resource, ids = freshIds, mediaHost = "127.0.0.1" } = options;
   return new EdgeServices({
     clock,
@@ -129,6 +143,7 @@ function createServices(
     ids,
     random: options.random ?? (() => ids.random()),
     mediaHost,
+    otherAddress,
     faults: options.faults ?? faultPlan(),
     findings: new Findings(trace),
     health: new TrunkHealth({ clock, trace, policy }),

@@ -101,7 +101,7 @@ export class EdgeCall {
     const { request, nextHop } = dialog.request(method, parts);
     if (method !== "BYE") request.set("Contact", bracketed(identity.contactUri));
     const target = edge.endpoint(this.trunk, nextHop);
-    const elsewhere = { localAddress: edge.policy.otherAddress, newConnection: true };
+    const elsewhere = { localAddress: edge.options.otherAddress, newConnection: true };
     const from = options.otherAddress === true ? elsewhere : {};
     return edge.stack(this.datacenter).request(request, { target, ...from });
   }

@@ -180,7 +180,11 @@ class OutgoingInvite {
       response = await this.#final(transaction);
     }
     if (response.status >= 300) throw refusedBySbc(response, this.#what);
-    return await this.#confirm(transaction, response);
+    try {
+      return await this.#confirm(transaction, response);
+    } catch (error) {
+      throw error instanceof PstnRefusal ? error : refusedByNetwork(error, this.#what);
+    }
   }
 
   /** The border controller wants a longer session: once more with its Min-SE (RFC 4028 §7.3). */

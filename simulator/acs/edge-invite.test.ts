@@ -182,6 +182,25 @@ test("a caller who gives up while it rings ends the leg with 487 and the cause",
   await expect(lab.legs[0]?.answer()).rejects.toThrow("the leg is over");
 });
 
+test("a leg that is hung up while it is being answered leaves no call behind", async () => {
+  await using lab = await startEdgeLab({ certificates });
+  const invited = lab.sbc.invite();
+  await expect.poll(() => lab.legs.length).toBe(1);
+  const answered = lab.legs[0]?.answer().catch(String);
+  await lab.legs[0]?.hangUp();
+  expect(await answered).toMatch(/Error/);
+  await invited;
+  await expect.poll(() => lab.edge.liveDialogs).toBe(0);
+  expect(await lab.legs[0]?.ended).toMatchObject({ by: "local" });
+});
+
+test("an INVITE whose From cannot be read is refused with 400", async () => {
+  await using lab = await startEdgeLab({ certificates });
+  const From = "<sip:+14255550100@sbc.linecheck.test:port>;tag=1";
+  expect((await lab.sbc.invite({ headers: { From } })).response.status).toBe(400);
+  expect(lab.legs).toEqual([]);
+});
+
 test("an answer that crosses the CANCEL does not leave a call behind", async () => {
   await using lab = await startEdgeLab({ certificates });
   const giveUp = new AbortController();

@@ -56,11 +56,15 @@ export class EdgeLeg implements PstnLeg {
       throw new Error("an outgoing leg is answered by the other side");
     if (this.#over) throw new Error("the leg is over");
     try {
-      this.#connect(await this.#invite.answer());
+      const call = await this.#invite.answer();
+      if (!this.#over) return this.#connect(call);
+      // Hung up while the answer was on its way: nobody else will end this call.
+      await call.bye();
     } catch (error) {
       this.#finish({ by: "network" });
       throw error;
     }
+    throw new Error("the leg is over");
   }
 
   reject(status: number, reason: string): void {

@@ -19,7 +19,7 @@ export interface EdgePolicy {
   readonly referTo: "phone" | "opaque";
   /** REFER comes from another local address on a connection of its own. */
   readonly referFromOtherAddress: boolean;
-  /** That other address. */
+  /** That other address. Where the machine does not have it, the connection alone is another. */
   readonly otherAddress: string;
   /** How to transfer when the border controller lists no REFER but does list Replaces. */
   readonly withoutRefer: "replaces" | "internal";

@@ -1,3 +1,4 @@
+import { SipError } from "../sip/error.ts";
 import { SipResponse } from "../sip/message.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
 import { advise } from "./edge-advice.ts";
@@ -39,7 +40,7 @@ export class EdgeRouter implements AsyncDisposable {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
-  /** A fault of ours is answered with 500 and traced; the edge stays up. */
+  /** What cannot be read is answered with 400, a fault of ours with 500; the edge stays up. */
   async #guarded(transaction: ServerTransaction, datacenter: Datacenter): Promise<void> {
     const { findings } = this.#options.edge.options;
     try {
@@ -47,8 +48,10 @@ export class EdgeRouter implements AsyncDisposable {
       await this.#route(transaction, datacenter);
     } catch (error) {
       if (this.#abort.signal.aborted) return;
-      findings.add("EDGE_INTERNAL", `${transaction.request.startLine}: ${String(error)}`);
-      if (isOpen(transaction)) transaction.respond(500);
+      const isUnreadable = error instanceof SipError && error.code === "SIP_SYNTAX";
+      const code = isUnreadable ? "REQUEST_UNREADABLE" : "EDGE_INTERNAL";
+      findings.add(code, `${transaction.request.startLine}: ${String(error)}`);
+      if (isOpen(transaction)) transaction.respond(isUnreadable ? 400 : 500);
     }
   }
 

@@ -33,6 +33,8 @@ export interface EdgeServicesOptions {
   readonly faults: FaultPlan;
   /** Address of our media sockets. */
   readonly mediaHost: string;
+  /** A second address of this machine, if it has one. */
+  readonly otherAddress: string | undefined;
   readonly findings: Findings;
   readonly health: TrunkHealth;
   readonly datacenters: readonly Datacenter[];

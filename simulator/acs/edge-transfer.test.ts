@@ -199,6 +199,18 @@ test("the target may be opaque: no user part, an identity as parameter", async (
   expect(await settled).toBe("accepted");
 });
 
+test("without a second address the REFER still comes on a connection of its own", async () => {
+  const policy = { otherAddress: "192.0.2.1" };
+  await using lab = await startOnlineLab({ certificates, policy });
+  const { leg, call } = await connect(lab);
+  const before = new Set(lab.sbc.stack.connections.map(({ id }) => id));
+  const { settled, transaction } = await refer(lab, leg);
+  expect(transaction.source.host).toBe("127.0.0.1");
+  expect(before).not.toContain(transaction.connection.id);
+  await call.notify("SIP/2.0 603 Decline", "terminated");
+  await settled;
+});
+
 test("by policy the REFER comes on the call's own connection", async () => {
   await using lab = await startOnlineLab({
     certificates,

@@ -156,9 +156,8 @@ export class TransferEngine {
       await this.#refer(call, context, withHeaders ? order.sipHeaders : {});
     } finally {
       this.#contexts.delete(context.replacement);
-      if (!context.claimed || context.failure !== undefined) {
-        context.abort.abort(new Error("the transfer is over"));
-      }
+      // Whatever still rings rings for nobody; what was answered is joined and stays.
+      context.abort.abort(new Error("the transfer is over"));
     }
   }
 
@@ -214,6 +213,8 @@ export class TransferEngine {
       await third.bye();
       throw new PstnRefusal("the caller hung up", { code: 487, subCode: 540_487 });
     }
+    // What the application has queued would interrupt the other side's voice.
+    call.media.flush();
     this.#bridges.join(call, third);
   }
 
