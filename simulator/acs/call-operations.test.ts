@@ -243,3 +243,19 @@ test("a caller who gives up cannot be answered any more", async () => {
   const late = client(lab).answerCall(context, `${lab.application.url}/callbacks`);
   expect(await refusalOf(late)).toMatchObject({ statusCode: 400, code: "8523" });
 });
+
+test("a leg that does not answer its BYE does not hold up CallDisconnected", async () => {
+  const clock = manualClock();
+  await using lab = await startTestLab({ clock });
+  const { leg, context } = await lab.ring();
+  const { callConnection } = await client(lab).answerCall(context, `${lab.application.url}/cb`);
+  await lab.application.event("CallConnected");
+  leg.hangUp = () => new Promise(() => {});
+  await callConnection.hangUp(true);
+  const again = await refusalOf(callConnection.hangUp(true));
+  await clock.advance(500);
+  const { data } = await lab.application.event("CallDisconnected");
+  expect(again).toMatchObject({ statusCode: 400, code: "8528" });
+  expect(data).toMatchObject({ resultInformation: { subCode: 7000 } });
+  leg.hangUp = async () => {};
+});

@@ -70,6 +70,7 @@ function answer(board: Switchboard, request: OperationRequest): Reply {
   const context = body.text("incomingCallContext");
   const settings = readCallSettings(board, request);
   const answeredBy = body.fields("answeredBy")?.text("id");
+  board.requireRoom();
   const ringing = board.take(context);
   const conversation = board.newConversation({
     serverCallId: ringing.serverCallId,

@@ -4,6 +4,7 @@ import {
 } from "@azure/communication-call-automation";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import { expect, test } from "vitest";
+import { systemClock } from "../clock.ts";
 import { seededIds } from "./ids.ts";
 import { RESOURCE, startTestLab, type TestLab } from "./testing/lab.ts";
 
@@ -82,7 +83,10 @@ test("an application that never answers still gets every event", async () => {
 });
 
 test("an application that fails is tried again only when the policy says so", async () => {
-  await using lab = await startTestLab({ policy: { callbackRetries: 1 } });
+  await using lab = await startTestLab({
+    clock: systemClock({ rate: 10 }),
+    policy: { callbackRetries: 1 },
+  });
   const { reply } = lab.application;
   lab.application.reply = (request) =>
     request.path.startsWith("/callbacks") ? { status: 500 } : reply(request);

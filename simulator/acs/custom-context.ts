@@ -17,7 +17,7 @@ const ILLEGAL_VALUE = /[^\w=;.!%*+~-]/;
 const CONTROL = /[\r\n\0]/;
 
 /** What is wrong with a request's custom headers, by name. */
-export class CustomHeaderFault extends Error {
+class CustomHeaderFault extends Error {
   override readonly name = "CustomHeaderFault";
   readonly code = "ACS_CUSTOM_HEADER";
 }

@@ -20,7 +20,7 @@ export interface DeliveryPolicy {
   readonly maxEventsPerBatch: number;
 }
 
-export const DEFAULT_DELIVERY: DeliveryPolicy = {
+const DEFAULT_DELIVERY: DeliveryPolicy = {
   maxAttempts: 1,
   timeToLiveMs: 24 * 3_600_000,
   answerTimeoutMs: 30_000,

@@ -3,8 +3,8 @@ import { type EventGridContext, envelopeOf, post, type Webhook } from "./event-g
 import { isRecord } from "./fields.ts";
 import type { PostAnswer } from "./outbound.ts";
 
-/** A webhook that did not pass the validation handshake. */
-export class HandshakeError extends Error {
+/** `code` tells it apart: a webhook that did not pass the validation handshake. */
+class HandshakeError extends Error {
   override readonly name = "HandshakeError";
   readonly code = "EVENT_GRID_HANDSHAKE";
 }

@@ -75,7 +75,7 @@ function contentType({ schema }: Webhook, body: unknown): Record<string, string>
 }
 
 /** The resource as Event Grid names it. */
-export function topicOf({ resourceName }: EventGridContext): string {
+function topicOf({ resourceName }: EventGridContext): string {
   const group = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/lab";
   const provider = "providers/Microsoft.Communication/communicationServices";
   return `${group}/${provider}/${resourceName}`;

@@ -11,7 +11,7 @@ export interface Identifier {
   readonly microsoftTeamsApp?: { appId: string; cloud: string };
 }
 
-export type IdentifierKind =
+type IdentifierKind =
   | "phoneNumber"
   | "communicationUser"
   | "microsoftTeamsUser"

@@ -6,7 +6,7 @@ import { strike } from "./fault-strike.ts";
 import type { IdSource } from "./ids.ts";
 
 /** The issuer every callback token names (Microsoft: "Secure webhook endpoint"). */
-export const CALLBACK_ISSUER = "https://acscallautomation.communication.azure.com";
+const CALLBACK_ISSUER = "https://acscallautomation.communication.azure.com";
 export const DISCOVERY_PATH = "/calling/.well-known/acsopenidconfiguration";
 export const KEYS_PATH = "/calling/keys";
 

@@ -6,6 +6,7 @@ import {
   StreamingData,
 } from "@azure/communication-call-automation";
 import { expect, test } from "vitest";
+import { systemClock } from "../clock.ts";
 import { identifierOf } from "./identity.ts";
 import { MemoryLeg } from "./testing/gateway.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
@@ -181,7 +182,7 @@ test("a media server that does not answer gives MediaStreamingFailed and the cal
 });
 
 test("a broken media socket is dialled once more, a second later", async () => {
-  await using lab = await startTestLab();
+  await using lab = await startTestLab({ clock: systemClock({ rate: 10 }) });
   await connect(lab);
   const first = await lab.application.stream();
   await lab.application.event("MediaStreamingStarted");

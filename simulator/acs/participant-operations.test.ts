@@ -231,3 +231,19 @@ test("moving from an unknown call, or somebody who is not there, is refused", as
   const self = callConnection.moveParticipants([CALLER], id);
   expect(await refusalOf(self)).toMatchObject({ statusCode: 400, code: "8523" });
 });
+
+test("a removed participant's own hang-up is not taken for a caller's", async () => {
+  await using lab = await startTestLab();
+  const { human, callConnection } = await connectThree(lab);
+  const { promise: slowly, resolve } = Promise.withResolvers<void>();
+  human.hangUp = async () => {
+    human.end({ by: "local" });
+    await slowly;
+  };
+  await callConnection.removeParticipant(HUMAN);
+  setImmediate(resolve);
+  await lab.application.event("RemoveParticipantSucceeded");
+  await lab.application.event("ParticipantsUpdated", 2);
+  const updates = lab.application.eventTypes().filter((type) => type === "ParticipantsUpdated");
+  expect(updates).toHaveLength(3);
+});

@@ -1,9 +1,9 @@
-import type { Call } from "./call.ts";
+import type { Call, OperationAddress } from "./call.ts";
 import { formatParticipant, type Participant } from "./conversation.ts";
 import { identifierOf, readIdentifier } from "./identity.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
 import { contextOf } from "./participant-changes.ts";
-import { ENDED_BY_APPLICATION, resultOfRefusal } from "./result.ts";
+import { resultOfRefusal } from "./result.ts";
 import { refusal } from "./service-error.ts";
 import { readAddress } from "./streaming-operations.ts";
 import type { Switchboard } from "./switchboard.ts";
@@ -69,20 +69,33 @@ function remove(board: Switchboard, request: OperationRequest): Reply {
     "participantToRemove",
   );
   const address = readAddress(board, request);
-  board.core.background.run("remove participant", async () => {
-    const data = { participant: participant.identifier };
-    try {
-      await participant.leg?.hangUp();
-    } catch (error) {
-      const result = resultOfRefusal(error);
-      return call.emit("RemoveParticipantFailed", { ...address, data, result });
-    }
-    const isBot = participant.leg === undefined;
-    if (isBot || call.conversation.legs.length === 1) return board.leave(call);
-    call.emit("RemoveParticipantSucceeded", { ...address, data });
-    return board.remove(call.conversation, participant, ENDED_BY_APPLICATION);
-  });
+  board.core.background.run("remove participant", () => takeOut(board, call, participant, address));
   return { status: 202, body: contextOf(address), call };
+}
+
+async function takeOut(
+  board: Switchboard,
+  call: Call,
+  participant: Participant,
+  address: OperationAddress,
+): Promise<void> {
+  const { conversation } = call;
+  const { identifier, leg } = participant;
+  if (leg === undefined || conversation.legs.length === 1) return board.leave(call);
+  const data = { participant: identifier };
+  conversation.leave(identifier);
+  try {
+    await leg.hangUp();
+  } catch (error) {
+    board.attach(conversation, identifier, leg);
+    return call.emit("RemoveParticipantFailed", {
+      ...address,
+      data,
+      result: resultOfRefusal(error),
+    });
+  }
+  call.emit("RemoveParticipantSucceeded", { ...address, data });
+  return board.settle(conversation);
 }
 
 function mute(board: Switchboard, { ids: [id = ""], body }: OperationRequest): Reply {

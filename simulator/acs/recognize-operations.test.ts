@@ -105,7 +105,7 @@ test("silence fails the recognition after its time-out", async () => {
 });
 
 test("a key interrupts the prompt only where that is allowed", async () => {
-  const { lab } = await startSpeechLab({ clock: systemClock({ rate: 4 }) });
+  const { lab } = await startSpeechLab({ clock: systemClock({ rate: 20 }) });
   await using _lab = lab;
   const { leg, media } = await connect(lab);
   const playPrompts = Array.from({ length: 100 }, () => ({

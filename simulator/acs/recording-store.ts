@@ -3,7 +3,7 @@ import type { Reply } from "./operation.ts";
 import { refusal, ServiceError } from "./service-error.ts";
 
 /** Where the SDK fetches recordings from: one of the three suffixes it accepts. */
-export const STORAGE_HOST = "us-storage.asm.skype.com";
+const STORAGE_HOST = "us-storage.asm.skype.com";
 const STORED_RECORDINGS = 100;
 
 /** A finished recording. */

@@ -16,13 +16,6 @@ export const ENDED_BY_OTHER: ResultInformation = {
   message: "This conversation has ended.. DiagCode: 0#5001.@",
 };
 
-/** Nobody answered an outgoing call in time. */
-export const NOT_ANSWERED: ResultInformation = {
-  code: 408,
-  subCode: 500_001,
-  message: "The call was not answered in time.",
-};
-
 /** Microsoft's PSTN call-end codes: 540xxx for calls that came in, 560xxx for calls that went out. */
 export function resultOfEnd(leg: PstnLeg, end: LegEnd): ResultInformation {
   const isIncoming = leg.direction === "incoming";

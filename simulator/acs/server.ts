@@ -88,6 +88,9 @@ export interface Acs extends AsyncDisposable {
   readonly deadLetters: readonly DeadLetter[];
 }
 
+/** Longer than any client keeps an idle connection, so that none is closed under a request. */
+const KEEP_ALIVE_MS = 120_000;
+
 export async function startAcs(options: AcsOptions): Promise<Acs> {
   await using started = new AsyncDisposableStack();
   const { clock, ca, ingress } = options;
@@ -202,6 +205,7 @@ function describeAcs(parts: {
 
 async function listen(server: Server, { host, port }: { host: string; port: number }) {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.once("error", reject);
   server.listen(port, host, resolve);
   await promise;

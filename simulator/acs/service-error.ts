@@ -27,8 +27,6 @@ export const refusal = {
   invalidBody: (why: string) => make(400, "8523", `The request body is invalid: ${why}`),
   invalidContext: (why: string) =>
     make(400, "8523", `The field CustomCallingContext is invalid: ${why}`),
-  bodyTooLarge: (limitBytes: number) =>
-    make(413, "8523", `The request body is larger than ${limitBytes} bytes`),
   callNotFound: () => make(404, "8522", "Call not found."),
   participantNotFound: () => make(404, "8522", "Participant not found."),
   notEstablished: () =>

@@ -27,6 +27,8 @@ type Headers = Readonly<Record<string, string>>;
 /** `data` of an IncomingCall event as it was sent. */
 export type IncomingCallData = Readonly<Record<string, unknown>>;
 
+/** Applications hear of the end of a call this much later at most. */
+const HANG_UP_PATIENCE_MS = 500;
 /** Old ids a lab remembers for assertions; the oldest goes first. */
 const KEPT_CALLS = 10_000;
 
@@ -144,7 +146,7 @@ export class Switchboard implements AsyncDisposable {
     state: "unknown" | "connecting",
   ): Call {
     const { ids, trace, callbacks, policy } = this.core;
-    if (this.#calls.size >= policy.callLimit) throw refusal.throttled();
+    this.requireRoom();
     const bot = options.bot ?? this.newIdentity();
     const call = new Call(
       { ...options, bot, callConnectionId: ids.guid() },
@@ -167,6 +169,11 @@ export class Switchboard implements AsyncDisposable {
     conversation.join(bot);
     trace.record({ type: "state", subject: "call", id: call.id, from: "", to: state }, call.id);
     return call;
+  }
+
+  /** Throws 429/8516 when there are as many calls as the policy allows. */
+  requireRoom(): void {
+    if (this.#calls.size >= this.core.policy.callLimit) throw refusal.throttled();
   }
 
   /** A new identity of this resource: `8:acs:<resource>_<guid>`. */
@@ -223,8 +230,7 @@ export class Switchboard implements AsyncDisposable {
     for (const call of calls) {
       if (call.state !== "disconnecting" && !call.isOver) call.move("disconnecting");
     }
-    const legs = conversation.legs.map(({ leg }) => leg);
-    await Promise.allSettled(legs.map((leg) => leg.hangUp()));
+    await this.#hangUpAll(conversation);
     for (const call of calls) this.#drop(call, result);
     conversation.bridge[Symbol.dispose]();
     this.#conversations.delete(conversation.serverCallId);
@@ -248,6 +254,14 @@ export class Switchboard implements AsyncDisposable {
     const legs = conversations.flatMap((conversation) => conversation.legs.map(({ leg }) => leg));
     for (const { bridge } of conversations) bridge[Symbol.dispose]();
     await Promise.allSettled(legs.map((leg) => leg.hangUp()));
+  }
+
+  /** BYE to every leg, without waiting long for those who do not answer it. */
+  async #hangUpAll(conversation: Conversation): Promise<void> {
+    const { promise: impatient, resolve } = Promise.withResolvers<void>();
+    using _patience = this.core.clock.after(HANG_UP_PATIENCE_MS, resolve);
+    const hangUps = conversation.legs.map(({ leg }) => leg.hangUp());
+    await Promise.race([Promise.allSettled(hangUps), impatient]);
   }
 
   #legEnded(conversation: Conversation, participant: Participant, end: LegEnd): void {

@@ -3,7 +3,7 @@ import { toWavBuffer } from "../../media/wav.ts";
 import type { Ear, EarEvent, ListenOptions, SynthesisRequest } from "../speech.ts";
 
 /** `durationMs` of a constant level, as the service wants files: 16 kHz mono. */
-export function level(value: number, durationMs: number, rateHz = 16_000): Audio {
+function level(value: number, durationMs: number, rateHz = 16_000): Audio {
   return { samples: new Int16Array((rateHz * durationMs) / 1000).fill(value), rateHz };
 }
 
