@@ -51,10 +51,15 @@ export function openLabCall(options: LabCallOptions): LabCall {
   const { clock, trace, voices, party, voice, call, recordingFile } = options;
   const ear = voices.listenTo(call.session, trace, call.callId);
   const over = new AbortController();
-  void call.ended.then(({ by, reason }) =>
-    over.abort(new Error(`ended by the ${by} side${reason === undefined ? "" : `: ${reason}`}`)),
-  );
+  // The last words come out of the recogniser after the call: it is over when they have.
+  const heardAll = hearOut();
   const { said, heard } = call.session;
+
+  async function hearOut(): Promise<void> {
+    const { by, reason } = await call.ended;
+    await ear.finish();
+    over.abort(new Error(`ended by the ${by} side${reason === undefined ? "" : `: ${reason}`}`));
+  }
 
   const audioFor = (text: string) =>
     text.endsWith(".wav") ? voices.recording(text, text) : voices.audioOf(text, voice);
@@ -76,6 +81,7 @@ export function openLabCall(options: LabCallOptions): LabCall {
     heard: () => timed(heard),
     async [Symbol.asyncDispose]() {
       await call[Symbol.asyncDispose]();
+      await heardAll;
       await ear[Symbol.asyncDispose]();
       if (recordingFile !== undefined) {
         await writeWav(recordingFile, { left: said.audio(), right: heard.audio() });

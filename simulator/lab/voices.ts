@@ -28,7 +28,13 @@ export interface Voices extends AsyncDisposable {
   /** A WAV file's audio, known to every ear by `text`. */
   recording(file: string, text: string): Promise<Audio>;
   /** Puts an ear on a leg: what it makes out goes into the trace as `heard` events. */
-  listenTo(session: MediaSession, trace: PartyTrace, call: string): AsyncDisposable;
+  listenTo(session: MediaSession, trace: PartyTrace, call: string): LegEar;
+}
+
+/** An ear on a leg. */
+export interface LegEar extends AsyncDisposable {
+  /** Judges what is still open; resolves when everything heard is in the trace. */
+  finish(): Promise<void>;
 }
 
 export async function startVoices({ audioFolder }: VoicesOptions = {}): Promise<Voices> {
@@ -69,7 +75,7 @@ function listen(
   recogniser: Recogniser,
   session: MediaSession,
   { trace, call }: { trace: PartyTrace; call: string },
-): AsyncDisposable {
+): LegEar {
   const ear = recogniser.listen({
     onEvent: ({ type, text, startMs, endMs, confidence }) => {
       const sure = confidence === undefined ? {} : { confidence };
@@ -78,6 +84,7 @@ function listen(
   });
   const stop = session.onFrame(({ samples, rateHz }) => ear.accept(samples, rateHz));
   return {
+    finish: () => ear.finish(),
     async [Symbol.asyncDispose]() {
       stop();
       await ear[Symbol.asyncDispose]();
