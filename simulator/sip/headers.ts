@@ -47,24 +47,21 @@ function wanted(name: string): Wanted {
   return made;
 }
 
-/** The name in lower case, compact forms written out: the key under which two names are equal. */
-export function headerKey(name: string): string {
-  return wanted(name).full;
-}
-
-/** A header field in its parts. `line` is the field as received, without the final line break. */
-interface Field {
+/** A field that was not received but written here; the value in wire form. */
+interface Written {
   name: string;
   value: string;
-  line: string | undefined;
 }
+
+/** A received field is the position of its four offsets in the index. */
+type Field = number | Written;
 
 /**
  * The header fields of one message, in order and in the sender's spelling.
  *
  * A received message is only indexed: four offsets per field into the head's bytes (kept as a
- * Latin-1 string, so that every byte survives). Values are cut out when asked for, and the fields
- * become objects when one of them is changed; lines nobody touched are written back as they came.
+ * Latin-1 string, so that every byte survives). Values are cut out when asked for; lines nobody
+ * touched are written back as they came.
  */
 export class HeaderTable {
   readonly #text: string;
@@ -83,68 +80,62 @@ export class HeaderTable {
     return this.#fields === undefined;
   }
 
-  get size(): number {
-    return this.#fields?.length ?? this.#index.length / 4;
-  }
-
   get(name: string): string | undefined {
+    const sought = wanted(name);
     if (this.#fields === undefined) {
-      const at = this.#find(wanted(name), 0);
+      const at = this.#find(sought, 0);
       return at < 0 ? undefined : this.#valueAt(at);
     }
-    const key = headerKey(name);
-    const field = this.#fields.find((candidate) => headerKey(candidate.name) === key);
-    return field === undefined ? undefined : fromWire(field.value);
+    const field = this.#fields.find((candidate) => this.#isNamed(candidate, sought));
+    return field === undefined ? undefined : this.#valueOf(field);
   }
 
   all(name: string): string[] {
     const values: string[] = [];
+    const sought = wanted(name);
     if (this.#fields === undefined) {
-      const sought = wanted(name);
       for (let at = this.#find(sought, 0); at >= 0; at = this.#find(sought, at + 4)) {
         values.push(this.#valueAt(at));
       }
       return values;
     }
-    const key = headerKey(name);
     for (const field of this.#fields) {
-      if (headerKey(field.name) === key) values.push(fromWire(field.value));
+      if (this.#isNamed(field, sought)) values.push(this.#valueOf(field));
     }
     return values;
   }
 
   /** Puts `values` where the first field of this name is (else at the end), under `name`. */
   set(name: string, values: readonly string[]): void {
-    const key = headerKey(name);
     const made = values.map((value) => newField(name, value));
-    const fields = this.#materialise();
-    const first = fields.findIndex((field) => headerKey(field.name) === key);
+    const fields = this.#writable();
+    const first = this.#firstOf(name);
     if (first < 0) {
       fields.push(...made);
       return;
     }
-    const later = fields.slice(first).filter((field) => headerKey(field.name) !== key);
+    const sought = wanted(name);
+    const later = fields.slice(first).filter((field) => !this.#isNamed(field, sought));
     fields.splice(first, fields.length - first, ...made, ...later);
   }
 
   /** Changes the first field of this name and keeps its spelling. */
   replaceFirst(name: string, value: string): void {
-    const key = headerKey(name);
-    const field = this.#materialise().find((candidate) => headerKey(candidate.name) === key);
+    const fields = this.#writable();
+    const first = this.#firstOf(name);
+    const field = fields[first];
     if (field === undefined) this.add(name, value);
-    else Object.assign(field, newField(field.name, value));
+    else fields[first] = newField(this.#nameOf(field), value);
   }
 
   add(name: string, value: string): void {
-    this.#materialise().push(newField(name, value));
+    this.#writable().push(newField(name, value));
   }
 
   /** Before the first field of this name, else before all others. */
   prepend(name: string, value: string): void {
-    const key = headerKey(name);
-    const fields = this.#materialise();
-    const first = fields.findIndex((field) => headerKey(field.name) === key);
-    fields.splice(Math.max(first, 0), 0, newField(name, value));
+    const fields = this.#writable();
+    fields.splice(Math.max(this.#firstOf(name), 0), 0, newField(name, value));
   }
 
   clear(): void {
@@ -152,33 +143,32 @@ export class HeaderTable {
   }
 
   remove(name: string): void {
-    const key = headerKey(name);
-    this.#fields = this.#materialise().filter((field) => headerKey(field.name) !== key);
+    const sought = wanted(name);
+    this.#fields = this.#writable().filter((field) => !this.#isNamed(field, sought));
   }
 
   removeFirst(name: string): void {
-    const key = headerKey(name);
-    const fields = this.#materialise();
-    const first = fields.findIndex((field) => headerKey(field.name) === key);
+    const fields = this.#writable();
+    const first = this.#firstOf(name);
     if (first >= 0) fields.splice(first, 1);
   }
 
   *[Symbol.iterator](): Iterator<[name: string, value: string]> {
-    for (const { name, value } of this.#fields ?? this.#cut()) yield [name, fromWire(value)];
+    for (const field of this.#fields ?? this.#received()) {
+      yield [this.#nameOf(field), this.#valueOf(field)];
+    }
   }
 
   copy(): HeaderTable {
     const twin = new HeaderTable(this.#text, this.#index);
-    twin.#fields = this.#fields?.map((field) => ({ ...field }));
+    twin.#fields = this.#fields?.slice();
     return twin;
   }
 
   /** Every field with its line break, as a Latin-1 string of the bytes to send. */
   toWire(): string {
     let text = "";
-    for (const { name, value, line } of this.#materialise()) {
-      text += line === undefined ? `${name}: ${value}\r\n` : `${line}\r\n`;
-    }
+    for (const field of this.#fields ?? this.#received()) text += `${this.#lineOf(field)}\r\n`;
     return text;
   }
 
@@ -193,23 +183,43 @@ export class HeaderTable {
     return -1;
   }
 
+  #firstOf(name: string): number {
+    const sought = wanted(name);
+    return this.#writable().findIndex((field) => this.#isNamed(field, sought));
+  }
+
+  #isNamed(field: Field, { full, compact }: Wanted): boolean {
+    if (typeof field === "object") return wanted(field.name).full === full;
+    const start = this.#index[field] ?? 0;
+    const length = (this.#index[field + 1] ?? 0) - start;
+    if (length === full.length) return equalsAt(this.#text, start, full);
+    return length === 1 && compact !== undefined && equalsAt(this.#text, start, compact);
+  }
+
+  #nameOf(field: Field): string {
+    if (typeof field === "object") return field.name;
+    return this.#text.slice(this.#index[field], this.#index[field + 1]);
+  }
+
+  #valueOf(field: Field): string {
+    return typeof field === "object" ? fromWire(field.value) : this.#valueAt(field);
+  }
+
+  #lineOf(field: Field): string {
+    if (typeof field === "object") return `${field.name}: ${field.value}`;
+    return this.#text.slice(this.#index[field], this.#index[field + 3]);
+  }
+
   #valueAt(at: number): string {
     return fromWire(cutValue(this.#text, this.#index[at + 2] ?? 0, this.#index[at + 3] ?? 0));
   }
 
-  #cut(): Field[] {
-    const fields: Field[] = [];
-    for (let at = 0; at < this.#index.length; at += 4) {
-      const [start = 0, nameEnd = 0, valueStart = 0, end = 0] = this.#index.slice(at, at + 4);
-      const name = this.#text.slice(start, nameEnd);
-      const value = cutValue(this.#text, valueStart, end);
-      fields.push({ name, value, line: this.#text.slice(start, end) });
-    }
-    return fields;
+  #received(): Field[] {
+    return Array.from({ length: this.#index.length / 4 }, (_, field) => field * 4);
   }
 
-  #materialise(): Field[] {
-    this.#fields ??= this.#cut();
+  #writable(): Field[] {
+    this.#fields ??= this.#received();
     return this.#fields;
   }
 }
@@ -231,14 +241,14 @@ function cutValue(text: string, start: number, end: number): string {
   return value.replaceAll(/[ \t]*\r?\n[ \t]+/g, " ").replaceAll(/[\r\n]/g, " ");
 }
 
-function newField(name: string, value: string): Field {
+function newField(name: string, value: string): Written {
   if (!TOKEN.test(name)) {
     throw new SipError("SIP_SYNTAX", `expected a token as header name, got "${name}"`);
   }
   if (/[\r\n]/.test(value)) {
     throw new SipError("SIP_SYNTAX", `a line break in the value of ${name}`);
   }
-  return { name, value: toWire(value.trim()), line: undefined };
+  return { name, value: toWire(value.trim()) };
 }
 
 const NON_ASCII = /[^\0-\x7f]/;

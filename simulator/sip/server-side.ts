@@ -3,7 +3,7 @@ import { flowOf } from "./client-transaction.ts";
 import type { Via } from "./fields.ts";
 import { type SipRequest, SipResponse } from "./message.ts";
 import { serverKey, stampVia } from "./routing.ts";
-import { ServerMachine } from "./server-transaction.ts";
+import { type Arrival, type ServerHost, ServerMachine } from "./server-transaction.ts";
 import type { WireConnection } from "./stream-connection.ts";
 import type { Timers } from "./timers.ts";
 import type { Flow, ServerTransaction } from "./transaction.ts";
@@ -25,14 +25,6 @@ export interface ServerSideSetup {
   onAck: ((ack: SipRequest, flow: Flow) => void) | undefined;
 }
 
-/** A request with its top Via as stamped and the key of its transaction. */
-interface Arrival {
-  request: SipRequest;
-  connection: WireConnection;
-  via: Via;
-  key: string;
-}
-
 /** How long the stack waits for a response of the application before a delayed 100 (§17.2.1). */
 const TRYING_DELAY_MS = 200;
 
@@ -45,8 +37,22 @@ export class ServerSide {
   /** Requests by what a merged copy of them has in common (RFC 3261 §8.2.2.2). */
   readonly #merged = new Map<string, ServerMachine>();
 
+  readonly #ackKeys = new WeakMap<ServerMachine, readonly string[]>();
+  readonly #host: ServerHost;
+
   constructor(setup: ServerSideSetup) {
     this.#setup = setup;
+    const { wire, clock, timers, ids, unansweredInviteMs } = setup;
+    this.#host = {
+      clock,
+      timers,
+      unansweredInviteMs,
+      newId: ids,
+      serialise: (response) => wire.serialise(response),
+      write: (bytes, { connection, via }, done) => wire.respond(connection, via, bytes, done),
+      succeeds: (transaction, response) => this.#expectAck(transaction, response),
+      terminated: (transaction) => this.#forget(transaction),
+    };
   }
 
   get size(): number {
@@ -84,34 +90,28 @@ export class ServerSide {
     else this.#offer(transaction);
   }
 
-  #create({ request, connection, via, key }: Arrival): ServerMachine {
-    const { wire, clock, timers, ids, unansweredInviteMs } = this.#setup;
-    const mergedKey = keyOfMerged(request);
-    const successKeys: string[] = [];
-    const transaction = new ServerMachine({
-      id: ids(),
-      request,
-      connection,
-      clock,
-      timers,
-      newTag: ids,
-      unansweredInviteMs,
-      serialise: (response) => wire.serialise(response),
-      write: (bytes, { connection: back }, done) => wire.respond(back, via, bytes, done),
-      onSuccess: (response) => {
-        const successKeyMade = successKey(request, response.toTag);
-        this.#successes.set(successKeyMade, transaction);
-        successKeys.push(successKeyMade);
-      },
-      onTerminated: () => {
-        this.#transactions.delete(key);
-        if (this.#merged.get(mergedKey) === transaction) this.#merged.delete(mergedKey);
-        for (const made of successKeys) this.#successes.delete(made);
-      },
-    });
-    this.#transactions.set(key, transaction);
-    if (!this.#merged.has(mergedKey)) this.#merged.set(mergedKey, transaction);
+  #create(arrival: Arrival): ServerMachine {
+    const transaction = new ServerMachine(this.#host, arrival);
+    this.#transactions.set(arrival.key, transaction);
+    if (arrival.request.toTag === undefined) {
+      const mergedKey = keyOfMerged(arrival.request);
+      if (!this.#merged.has(mergedKey)) this.#merged.set(mergedKey, transaction);
+    }
     return transaction;
+  }
+
+  #forget(transaction: ServerMachine): void {
+    const { request, key } = transaction.arrival;
+    this.#transactions.delete(key);
+    const mergedKey = keyOfMerged(request);
+    if (this.#merged.get(mergedKey) === transaction) this.#merged.delete(mergedKey);
+    for (const ackKey of this.#ackKeys.get(transaction) ?? []) this.#successes.delete(ackKey);
+  }
+
+  #expectAck(transaction: ServerMachine, response: SipResponse): void {
+    const ackKey = successKey(transaction.request, response.toTag);
+    this.#successes.set(ackKey, transaction);
+    this.#ackKeys.set(transaction, [...(this.#ackKeys.get(transaction) ?? []), ackKey]);
   }
 
   #refusalOfMerged(request: SipRequest): Refusal | undefined {

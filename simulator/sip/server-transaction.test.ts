@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { manualClock } from "../clock.ts";
 import type { TransportName } from "./connection.ts";
 import { SipRequest, SipResponse } from "./message.ts";
-import { ServerMachine } from "./server-transaction.ts";
+import { type ServerHost, ServerMachine } from "./server-transaction.ts";
 import { RecordingConnection } from "./testing/recording-connection.ts";
 import { DEFAULT_TIMERS } from "./timers.ts";
 
@@ -23,19 +23,17 @@ function receive(method: string, transport: TransportName = "udp") {
     },
   });
   const log: string[] = [];
-  const machine = new ServerMachine({
-    id: "s1",
-    request,
-    connection,
+  const host: ServerHost = {
     clock,
     timers: DEFAULT_TIMERS,
-    newTag: () => "ours",
     unansweredInviteMs: 600_000,
+    newId: () => "ours",
     serialise: (response) => response.toBuffer(),
-    write: (bytes, { connection: back }, done) => back.write(bytes, done),
-    onSuccess: ({ toTag }) => void log.push(`success ${toTag}`),
-    onTerminated: () => void log.push(`terminated at ${clock.now()}`),
-  });
+    write: (bytes, arrival, done) => arrival.connection.write(bytes, done),
+    succeeds: (_, { toTag }) => void log.push(`success ${toTag}`),
+    terminated: () => void log.push(`terminated at ${clock.now()}`),
+  };
+  const machine = new ServerMachine(host, { request, connection, via: request.via, key: "k" });
   machine.onEnd((end) => void log.push(`${end} at ${clock.now()}`));
   machine.onAck(() => void log.push(`ack at ${clock.now()}`));
   machine.onCancel(() => void log.push(`cancel in ${machine.state}`));

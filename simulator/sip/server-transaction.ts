@@ -1,6 +1,7 @@
 import type { Clock, Timer } from "../clock.ts";
 import { type Address, isReliable } from "./connection.ts";
 import { SipError } from "./error.ts";
+import type { Via } from "./fields.ts";
 import { Listeners } from "./listeners.ts";
 import { type SipRequest, SipResponse } from "./message.ts";
 import {
@@ -19,32 +20,38 @@ import type {
   TransactionState,
 } from "./transaction.ts";
 
-export interface ServerSetup {
-  id: string;
-  request: SipRequest;
-  connection: WireConnection;
-  clock: Clock;
-  timers: Timers;
-  /** Makes our To tag, once one is needed. */
-  newTag: () => string;
+/** A request as it came in. */
+export interface Arrival {
+  readonly request: SipRequest;
+  readonly connection: WireConnection;
+  /** Its top Via, with `received` and `rport`. */
+  readonly via: Via;
+  /** What a repetition of it, its ACK or its CANCEL has in common with it. */
+  readonly key: string;
+}
+
+/** What server transactions need of the stack; one for all of them. */
+export interface ServerHost {
+  readonly clock: Clock;
+  readonly timers: Timers;
   /** How long the application may take for a final response to an INVITE. */
-  unansweredInviteMs: number;
+  readonly unansweredInviteMs: number;
+  /** Ids and To tags. */
+  newId(): string;
   /** Last touches of the application, then the bytes. */
-  serialise: (response: SipResponse) => Buffer;
+  serialise(response: SipResponse): Buffer;
   /** Sends a response to where the Via says, by the request's connection if it still is there. */
-  write: (bytes: Buffer, transaction: ServerMachine, done: (error?: Error) => void) => void;
-  /** A 2xx to INVITE went out: ACKs for it belong here from now on. */
-  onSuccess: (response: SipResponse) => void;
-  onTerminated: () => void;
+  write(bytes: Buffer, arrival: Arrival, done: (error?: Error) => void): void;
+  /** A 2xx to INVITE goes out: ACKs for it belong to `transaction` from now on. */
+  succeeds(transaction: ServerMachine, response: SipResponse): void;
+  terminated(transaction: ServerMachine): void;
 }
 
 /** Server transaction of either kind, driven by the tables of state-machine.ts. */
 export class ServerMachine implements ServerTransaction {
   readonly id: string;
-  readonly request: SipRequest;
-  readonly connection: WireConnection;
-  readonly source: Address;
-  readonly local: Address;
+  readonly arrival: Arrival;
+  readonly #host: ServerHost;
   #state: TransactionState;
   #toTag: string | undefined;
   #bytes: Buffer | undefined;
@@ -59,7 +66,6 @@ export class ServerMachine implements ServerTransaction {
   #timeout: Timer | undefined;
   #linger: Timer | undefined;
   readonly #patience: Timer;
-  readonly #setup: ServerSetup;
   readonly #table: Transitions<ServerEvent, ServerAction>;
   // Made when asked for: few look, and there is one per request.
   #cancelling: AbortController | undefined;
@@ -68,19 +74,32 @@ export class ServerMachine implements ServerTransaction {
   readonly #acks = new Listeners<[SipRequest]>();
   readonly #ends = new Listeners<[ServerEnd]>();
 
-  constructor(setup: ServerSetup) {
-    this.#setup = setup;
-    this.id = setup.id;
-    this.request = setup.request;
-    this.connection = setup.connection;
-    this.source = setup.connection.remote;
-    this.local = setup.connection.local;
-    this.#toTag = setup.request.toTag;
+  constructor(host: ServerHost, arrival: Arrival) {
+    this.#host = host;
+    this.arrival = arrival;
+    this.id = host.newId();
+    this.#toTag = arrival.request.toTag;
     this.#state = this.#isInvite ? "proceeding" : "trying";
     this.#table = this.#isInvite ? INVITE_SERVER : NON_INVITE_SERVER;
-    const { clock, unansweredInviteMs, timers } = setup;
+    const { clock, unansweredInviteMs, timers } = host;
     const patienceMs = this.#isInvite ? unansweredInviteMs : timers.timeoutMs;
     this.#patience = clock.after(patienceMs, () => this.#giveUp());
+  }
+
+  get request(): SipRequest {
+    return this.arrival.request;
+  }
+
+  get connection(): WireConnection {
+    return this.arrival.connection;
+  }
+
+  get source(): Address {
+    return this.connection.remote;
+  }
+
+  get local(): Address {
+    return this.connection.local;
   }
 
   get cancelled(): AbortSignal {
@@ -94,7 +113,7 @@ export class ServerMachine implements ServerTransaction {
   }
 
   get toTag(): string {
-    this.#toTag ??= this.#setup.newTag();
+    this.#toTag ??= this.#host.newId();
     return this.#toTag;
   }
 
@@ -109,7 +128,7 @@ export class ServerMachine implements ServerTransaction {
 
   respond(status: number, options: RespondOptions = {}): SipResponse {
     const { toTag, retransmit, ...parts } = options;
-    if (status > 100) this.#toTag ??= toTag ?? this.#setup.newTag();
+    if (status > 100) this.#toTag ??= toTag ?? this.#host.newId();
     const response = SipResponse.to(this.request, status, { ...parts, toTag: this.#toTag });
     return this.send(response, { retransmit });
   }
@@ -119,7 +138,7 @@ export class ServerMachine implements ServerTransaction {
     this.#checkAllowed(event, response.status);
     if (response.status > 100) this.#toTag ??= response.toTag;
     this.#status = response.status;
-    this.#bytes = this.#setup.serialise(response);
+    this.#bytes = this.#host.serialise(response);
     if (response.status >= 200) this.#patience.cancel();
     if (this.#isInvite && event === "success") this.#succeed(response, retransmit);
     else this.#dispatch(event);
@@ -185,7 +204,7 @@ export class ServerMachine implements ServerTransaction {
 
   #succeed(response: SipResponse, retransmit: boolean): void {
     this.#relays = !retransmit;
-    this.#setup.onSuccess(response);
+    this.#host.succeeds(this, response);
     this.#dispatch("success");
     if (retransmit) this.#repeatSuccess();
     else this.#end("done");
@@ -227,14 +246,14 @@ export class ServerMachine implements ServerTransaction {
 
   #transmit(): void {
     if (this.#bytes === undefined) return;
-    this.#setup.write(this.#bytes, this, (error) => {
+    this.#host.write(this.#bytes, this.arrival, (error) => {
       if (error !== undefined) this.#dispatch("transportError");
     });
   }
 
   /** Timers G and H. */
   #repeatRefusal(): void {
-    this.#timeout = this.#setup.clock.after(this.#timer("H") ?? 0, () => this.#dispatch("timeout"));
+    this.#timeout = this.#host.clock.after(this.#timer("H") ?? 0, () => this.#dispatch("timeout"));
     const firstMs = this.#timer("G");
     if (firstMs !== undefined) this.#repeatAfter(firstMs, () => this.#dispatch("repeat"));
   }
@@ -242,15 +261,15 @@ export class ServerMachine implements ServerTransaction {
   /** Even over TCP: a hop further on may be UDP (RFC 3261 §13.3.1.4). */
   #repeatSuccess(): void {
     this.#awaitsAck = true;
-    const { clock, timers } = this.#setup;
+    const { clock, timers } = this.#host;
     this.#timeout = clock.after(timers.timeoutMs, () => this.#end("ackTimeout"));
     this.#repeatAfter(timers.t1Ms, () => this.#transmit());
   }
 
   #repeatAfter(delayMs: number, send: () => void): void {
     this.#repeatMs = delayMs;
-    this.#repeat = this.#setup.clock.after(delayMs, () => {
-      this.#repeatAfter(Math.min(this.#repeatMs * 2, this.#setup.timers.t2Ms), send);
+    this.#repeat = this.#host.clock.after(delayMs, () => {
+      this.#repeatAfter(Math.min(this.#repeatMs * 2, this.#host.timers.t2Ms), send);
       send();
     });
   }
@@ -271,11 +290,11 @@ export class ServerMachine implements ServerTransaction {
     const letter = this.#isInvite ? (this.#state === "accepted" ? "L" : "I") : "J";
     const lingerMs = this.#timer(letter) ?? 0;
     if (lingerMs === 0) this.#dispatch("linger");
-    else this.#linger = this.#setup.clock.after(lingerMs, () => this.#dispatch("linger"));
+    else this.#linger = this.#host.clock.after(lingerMs, () => this.#dispatch("linger"));
   }
 
   #timer(letter: TimerLetter): number | undefined {
-    return timerTable(this.#setup.timers, isReliable(this.connection.transport))[letter];
+    return timerTable(this.#host.timers, isReliable(this.connection.transport))[letter];
   }
 
   #end(end: ServerEnd): void {
@@ -290,7 +309,7 @@ export class ServerMachine implements ServerTransaction {
     this.#stopRepeating();
     this.#patience.cancel();
     this.#linger?.cancel();
-    this.#setup.onTerminated();
+    this.#host.terminated(this);
   }
 }
 
