@@ -15,7 +15,7 @@ import { startAcs } from "../simulator/acs/server.ts";
 import { Application } from "../simulator/acs/testing/application.ts";
 import { MemoryGateway, type MemoryLeg } from "../simulator/acs/testing/gateway.ts";
 import { Mutator, sendSigned } from "../simulator/acs/testing/hostile.ts";
-import { RESOURCE, startTestLab } from "../simulator/acs/testing/lab.ts";
+import { RESOURCE, startTestLab, type TestLab } from "../simulator/acs/testing/lab.ts";
 import { systemClock } from "../simulator/clock.ts";
 import { pace } from "../simulator/media/pacer.ts";
 import { silentTrace } from "../simulator/trace.ts";
@@ -186,7 +186,8 @@ async function measureCalls(calls: number, seconds: number): Promise<void> {
 }
 
 async function measureHostility(count: number): Promise<void> {
-  await using lab = await startTestLab({ trace: silentTrace });
+  const policy = { mediaReconnects: 0 };
+  await using lab = await startTestLab({ trace: silentTrace, policy });
   const seed = 1;
   const mutator = new Mutator(seed);
   const statuses: Record<string, number> = {};
@@ -197,7 +198,41 @@ async function measureHostility(count: number): Promise<void> {
     statuses[family] = (statuses[family] ?? 0) + 1;
   }
   console.log(`${count} mutated requests, seed ${seed}: ${JSON.stringify(statuses)}`);
+  const codes = await attackSockets(lab, mutator, count);
+  console.log(`${count} mutated media messages: streams closed with ${JSON.stringify(codes)}`);
   console.log(`heap ${heapBefore} -> ${heapMebibytes()} MiB`);
+}
+
+/** Sends mutated frames on media sockets, a new one whenever the last was closed. */
+async function attackSockets(lab: TestLab, mutator: Mutator, count: number) {
+  const client = new CallAutomationClient(lab.acs.connectionString, {
+    allowInsecureConnection: true,
+  });
+  const { context } = await lab.ring();
+  const { application } = lab;
+  const { callConnection } = await client.answerCall(context, `${application.url}/callbacks`, {
+    mediaStreamingOptions: {
+      transportUrl: application.socketUrl,
+      transportType: "websocket",
+      contentType: "audio",
+      audioChannelType: "mixed",
+      enableBidirectional: true,
+    },
+  });
+  await application.event("CallConnected");
+  const codes: Record<string, number> = {};
+  let sent = 0;
+  for (let nth = 0; sent < count; nth++) {
+    await callConnection.getCallMedia().startMediaStreaming();
+    const stream = await application.stream(nth);
+    await application.message(stream, "AudioMetadata");
+    for (let frame = 0; frame < 50; frame++, sent++) stream.socket.send(mutator.frame());
+    stream.socket.send("{");
+    const code = await application.until(() => stream.closeCode, "close");
+    codes[code] = (codes[code] ?? 0) + 1;
+    await application.event("MediaStreamingFailed", nth);
+  }
+  return codes;
 }
 
 function heapMebibytes(): string {

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import {
   type AddressInfo,
   createServer as createTcpServer,
@@ -7,6 +8,8 @@ import {
   type Socket,
 } from "node:net";
 import { expect, test } from "vitest";
+import { WebSocketServer } from "ws";
+import { createCertificateAuthority } from "../certificates.ts";
 import { systemClock } from "../clock.ts";
 import { Outbound } from "./outbound.ts";
 
@@ -89,4 +92,23 @@ test("the ingress map sends a public name to its local port, for http and WebSoc
   expect(outbound.resolve("https://app.test/a?b=c").href).toBe("http://127.0.0.1:8080/a?b=c");
   expect(outbound.resolve("wss://app.test/media").href).toBe("http://127.0.0.1:8080/media");
   expect(outbound.resolve("https://other.test/a").href).toBe("https://other.test/a");
+});
+
+test("an application with a certificate of the lab's authority is trusted, over https and wss", async () => {
+  const authority = await createCertificateAuthority({ clock });
+  const tls = await authority.issue({ commonName: "app", hosts: ["127.0.0.1"] });
+  const server = createSecureServer(tls, (_request, response) => void response.end("hello"));
+  const sockets = new WebSocketServer({ server });
+  await using listening = await listen(server);
+  const url = listening.url.replace("http:", "https:");
+  using stranger = new Outbound({ clock });
+  await expect(stranger.post(url, options)).rejects.toThrow(/certificate/);
+  using outbound = new Outbound({ clock, ca: [authority.certificate] });
+  const answer = await outbound.post(url, options);
+  expect(answer.body).toBe("hello");
+  const socket = outbound.webSocket(url.replace("https:", "wss:"), { "x-ms-call": "1" });
+  const [[, request]] = await Promise.all([once(sockets, "connection"), once(socket, "open")]);
+  expect(request.headers["x-ms-call"]).toBe("1");
+  socket.terminate();
+  server.closeAllConnections();
 });

@@ -29,8 +29,8 @@ export type IncomingCallData = Readonly<Record<string, unknown>>;
 
 /** Applications hear of the end of a call this much later at most. */
 const HANG_UP_PATIENCE_MS = 500;
-/** Old ids a lab remembers for assertions; the oldest goes first. */
-const KEPT_CALLS = 10_000;
+/** Ended calls and announcements kept for assertions; the oldest goes first. */
+const KEPT_CALLS = 1000;
 
 /** All calls of the resource: what rings, what is up, and how each of them ends. */
 export class Switchboard implements AsyncDisposable {
@@ -82,6 +82,7 @@ export class Switchboard implements AsyncDisposable {
       correlationId: leg.correlationId,
     });
     this.incomingCalls.push(data);
+    if (this.incomingCalls.length > KEPT_CALLS) this.incomingCalls.shift();
     const subject = `/caller/${from.rawId}/recipient/${to.rawId}`;
     core.eventGrid.publish({ type, subject, data, call: leg.correlationId });
   }
