@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { manualClock } from "../clock.ts";
 import { faultPlan } from "../faults.ts";
 import { ImpairedPath, type Impairment, randomFrom } from "./impair.ts";
-import { connect, openLeg, playPiece, speechLike } from "./leg.fixture.ts";
+import { connect, openLeg, playPiece, speechLike } from "./testing/leg.ts";
 
 const datagram = (n: number) => Uint8Array.from({ length: 172 }, (_, at) => (at === 0 ? n : 0));
 

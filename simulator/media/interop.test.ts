@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
-import { openLeg, RATE_HZ, sdpTo, speechLike, wirePeer } from "./leg.fixture.ts";
 import { compareAudio } from "./quality.ts";
 import type { MediaSession } from "./session.ts";
+import { openLeg, RATE_HZ, sdpTo, speechLike, wirePeer } from "./testing/leg.ts";
 import { readWav, writeWav } from "./wav.ts";
 
 /** Programs nobody here wrote, where they are installed. */

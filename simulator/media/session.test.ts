@@ -1,5 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { manualClock, systemClock } from "../clock.ts";
+import { resample } from "./resample.ts";
+import { parseReport } from "./rtcp.ts";
+import { formatRtp, type RtpPacket } from "./rtp.ts";
 import {
   connect,
   find,
@@ -9,10 +12,7 @@ import {
   sdpTo,
   speechLike,
   wirePeer,
-} from "./leg.fixture.ts";
-import { resample } from "./resample.ts";
-import { parseReport } from "./rtcp.ts";
-import { formatRtp, type RtpPacket } from "./rtp.ts";
+} from "./testing/leg.ts";
 
 describe("a loopback call", () => {
   test.for(["off", "required"] as const)(

@@ -1,10 +1,10 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import type { ManualClock } from "../clock.ts";
-import type { TraceDetail } from "../trace.ts";
-import type { Frame } from "./frame.ts";
-import { parseRtp } from "./rtp.ts";
-import { type MediaSession, type MediaSessionOptions, openMediaSession } from "./session.ts";
+import type { ManualClock } from "../../clock.ts";
+import type { TraceDetail } from "../../trace.ts";
+import type { Frame } from "../frame.ts";
+import { parseRtp } from "../rtp.ts";
+import { type MediaSession, type MediaSessionOptions, openMediaSession } from "../session.ts";
 
 /** What the tests of this folder share: legs that remember, speech-like audio, a bare UDP peer. */
 export const RATE_HZ = 8_000;
