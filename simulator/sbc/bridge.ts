@@ -26,7 +26,6 @@ export interface BridgeOptions {
 export class Bridge {
   readonly #options: BridgeOptions;
   readonly #over = new AbortController();
-  readonly #gone = new Set<Leg>();
   /** Every leg that was ever part of it and may have to be hung up. */
   readonly #legs = new Set<Leg>();
   #pair: readonly [Leg, Leg];
@@ -66,14 +65,16 @@ export class Bridge {
   abandonTransfer(): void {
     const leg = this.#transferring;
     this.#transferring = undefined;
-    if (leg !== undefined && this.#gone.has(leg)) this.end({ by: leg.side });
+    if (leg !== undefined && !leg.dialog.connected) this.end({ by: leg.side });
   }
 
   /** The transfer succeeded: `replacement` takes the place of the leg that asked for it. */
   async completeTransfer(replacement: Leg): Promise<void> {
     const old = this.#transferring;
     this.#transferring = undefined;
-    if (old === undefined) return;
+    if (old === undefined || this.over.aborted) {
+      return await endLeg(replacement, this.#options.clock);
+    }
     const stays = this.#otherThan(old);
     this.#relay[Symbol.dispose]();
     this.#pair = [stays, replacement];
@@ -116,7 +117,6 @@ export class Bridge {
   }
 
   #hungUp(leg: Leg, reason?: string): void {
-    this.#gone.add(leg);
     if (leg === this.#transferring || !this.#pair.includes(leg)) return;
     this.end({ by: leg.side, ...(reason === undefined ? {} : { reason }) });
   }

@@ -23,6 +23,13 @@ interface Media {
   far: MediaSession;
 }
 
+/** A call as it goes on: to which number, from which, by which route. */
+interface Onward {
+  number: string;
+  caller: string;
+  to: SbcRoute["to"];
+}
+
 /** One call through the SBC, from its INVITE to its end. */
 export class SbcCall {
   readonly #options: SbcCallOptions;
@@ -65,15 +72,13 @@ export class SbcCall {
     if (called === undefined) return this.#refuse(484, "Address Incomplete");
     const route = routeFor(routes, called, this.#side);
     if (route === undefined) return this.#refuse(404, "Not Found");
-    const { callId, request } = this.#invitation;
+    const { request } = this.#invitation;
     const stripped = strippedHeaders(request.headers, this.#options.headerPolicy);
     this.#move("routed", { number: called, route: route.to, stripped });
+    const caller = this.#callerNumber();
+    const target = this.#target({ number: called, caller, to: route.to }, request.headers);
     const hops = { "Max-Forwards": String(maxForwards - 1) };
-    const target = this.#target(called, route.to, request.headers);
-    const dropped = strike(this.#options, "sbc.drop-header", callId)?.["header"];
-    const headers = { ...target.headers, ...hops };
-    const sent = dropped === undefined ? headers : withoutHeader(headers, String(dropped));
-    return { ...target, headers: sent };
+    return { ...target, headers: { ...target.headers, ...hops } };
   }
 
   #refuse(status: number, reason: string): undefined {
@@ -88,29 +93,28 @@ export class SbcCall {
   }
 
   /** Where a number's route leads, and the INVITE's headers on that side. */
-  #target(
-    number: string,
-    to: SbcRoute["to"],
-    headers: Readonly<Record<string, string>>,
-  ): LegTarget {
+  #target({ number, caller, to }: Onward, headers: Readonly<Record<string, string>>): LegTarget {
     const { domain, headerPolicy } = this.#options;
-    const passed = passHeaders(headers, headerPolicy);
+    const passed = this.#withFaults(passHeaders(headers, headerPolicy));
     if (to !== "microsoft") {
       const servers = typeof to === "string" ? [to] : to;
       const attempts = servers.map((uri) => ({ uri: uri.replace(/^(sips?:)/, `$1${number}@`) }));
-      const From = `<sip:${this.#callerNumber()}@localhost>`;
-      return { side: "trunk", attempts, headers: { ...passed, From } };
+      return { side: "trunk", attempts, headers: { ...passed, From: `<sip:${caller}@localhost>` } };
     }
     const attempts = this.#options.orderProxies(domain.toNumber(number));
-    return { side: "domain", attempts, headers: { ...passed, ...this.#domainHeaders() } };
+    return { side: "domain", attempts, headers: { ...passed, ...this.#domainHeaders(caller) } };
   }
 
-  #domainHeaders(): Record<string, string> {
-    const { domain, trace, faults } = this.#options;
-    const { callId } = this.#invitation;
-    const wrong = strike({ faults, trace }, "sbc.wrong-contact", callId);
+  #withFaults(headers: Record<string, string>): Record<string, string> {
+    const dropped = strike(this.#options, "sbc.drop-header", this.#invitation.callId)?.["header"];
+    return dropped === undefined ? headers : withoutHeader(headers, String(dropped));
+  }
+
+  #domainHeaders(caller: string): Record<string, string> {
+    const { domain } = this.#options;
+    const wrong = strike(this.#options, "sbc.wrong-contact", this.#invitation.callId);
     const Contact = String(wrong?.["contact"] ?? "<sip:203.0.113.9:5061;transport=tls>");
-    const headers = { ...domain.headers, From: domain.from(this.#callerNumber()) };
+    const headers = { ...domain.headers, From: domain.from(caller) };
     return wrong === undefined ? headers : { ...headers, Contact };
   }
 
@@ -122,17 +126,33 @@ export class SbcCall {
     return toE164(asserted, numberPlan) ?? (asserted || "anonymous");
   }
 
-  /** Dials on, passes progress, answers the caller. */
-  async #connect(target: LegTarget, { near, far }: Media): Promise<Bridge> {
-    const { srf, clock, answerTimeoutMs } = this.#options;
+  /** Dials on and answers the caller. */
+  async #connect(target: LegTarget, media: Media): Promise<Bridge> {
+    const { near, far } = media;
+    const { clock } = this.#options;
     const invitation = this.#invitation;
     const sdp = describeOrRefuse(near, invitation.offer);
+    const callee = await this.#dial(target, media, sdp);
+    await acceptOrHangUp(far, callee, this.#options);
+    const headers = this.#headers();
+    const caller = await answerOrHangUp(invitation, { callee, clock, sdp, headers });
+    acceptLateAnswer(caller, near, invitation.offer);
+    return this.#bridge([
+      { side: this.#side, dialog: caller, media: near, headers },
+      { side: target.side, dialog: callee, media: far, headers: this.#contact(target.side) },
+    ]);
+  }
+
+  /** `sdp` is our answer to the caller, for early media. */
+  async #dial(target: LegTarget, { near, far }: Media, sdp: string): Promise<Srf.Dialog> {
+    const { srf, clock, answerTimeoutMs } = this.#options;
+    const invitation = this.#invitation;
     const patience = new AbortController();
     using _deadline = clock.after(answerTimeoutMs, () =>
       patience.abort(new CallRefused(invitation.number, { status: 408, reason: "No Answer" })),
     );
     using early = new EarlyMedia({ near, far, sdp, headers: this.#headers() }, invitation);
-    const dialog = await dialLeg(srf, {
+    return await dialLeg(srf, {
       target,
       media: far,
       signal: AbortSignal.any([invitation.signal, patience.signal]),
@@ -140,19 +160,6 @@ export class SbcCall {
       onFailover: (failed, next) =>
         this.#move("failover", { status: failed.status, reason: failed.reason, next: next.uri }),
     });
-    await acceptOrHangUp(far, dialog, this.#options);
-    const headers = this.#headers();
-    const caller = await answerOrHangUp(invitation, { callee: dialog, clock, sdp, headers });
-    acceptLateAnswer(caller, near, invitation.offer);
-    const side = this.#side;
-    const nearLeg: Leg = { side, dialog: caller, media: near, headers };
-    const farLeg: Leg = {
-      side: target.side,
-      dialog,
-      media: far,
-      headers: this.#contact(target.side),
-    };
-    return this.#bridge([nearLeg, farLeg]);
   }
 
   #bridge(pair: readonly [Leg, Leg]): Bridge {
@@ -202,18 +209,26 @@ export class SbcCall {
     headers: Readonly<Record<string, string>>,
   ): LegTarget | undefined {
     const { domain, headerPolicy, numberPlan, routes } = this.#options;
+    const caller = this.#transfereeNumber();
     if (domain.isOwnName(refer.host)) {
       const number = toE164(refer.user ?? "", numberPlan);
       const route = number === undefined ? undefined : routeFor(routes, number, "domain");
       return number === undefined || route === undefined
         ? undefined
-        : this.#target(number, route.to, headers);
+        : this.#target({ number, caller, to: route.to }, headers);
     }
     const attempts = this.#options.orderProxies(domain.toReferTarget(refer));
     const { Replaces } = refer.headers;
     const replaces: Record<string, string> = Replaces === undefined ? {} : { Replaces };
-    const passed = { ...passHeaders(headers, headerPolicy), ...replaces };
-    return { side: "domain", attempts, headers: { ...passed, ...this.#domainHeaders() } };
+    const passed = { ...this.#withFaults(passHeaders(headers, headerPolicy)), ...replaces };
+    return { side: "domain", attempts, headers: { ...passed, ...this.#domainHeaders(caller) } };
+  }
+
+  /** The party on the trunk side, who called or was called. */
+  #transfereeNumber(): string {
+    const { numberPlan } = this.#options;
+    const { number } = this.#invitation;
+    return this.#side === "trunk" ? this.#callerNumber() : (toE164(number, numberPlan) ?? number);
   }
 
   #headers(): Record<string, string> {

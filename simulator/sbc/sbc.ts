@@ -84,8 +84,9 @@ export async function startSbc(options: SbcOptions): Promise<Sbc> {
   const { clock, trace, drachtio, fqdn, domainSide, allowRefer = true } = options;
   const { proxies, port } = domainSide;
   const domain = new DomainSide({ fqdn, port, proxies, allowRefer });
+  let health: Health | undefined;
   const isDown = ({ proxy }: Attempt) =>
-    proxies.some((each) => nextHop(each) === proxy && health.isDown(each));
+    proxies.some((each) => nextHop(each) === proxy && health?.isDown(each));
   const orderProxies = (attempts: readonly Attempt[]) =>
     attempts.toSorted((a, b) => Number(isDown(a)) - Number(isDown(b)));
   const settled = { ...settle(options), orderProxies };
@@ -101,16 +102,17 @@ export async function startSbc(options: SbcOptions): Promise<Sbc> {
     res.send(200, { headers: { ...own, Accept: "application/sdp" } });
   });
   const intervalMs = options.optionsIntervalMs ?? 60_000;
-  const health = new Health({ srf, clock, trace, domain, proxies, intervalMs });
+  const pings = new Health({ srf, clock, trace, domain, proxies, intervalMs });
+  health = pings;
   return {
     get proxies() {
-      return health.proxies;
+      return pings.proxies;
     },
     get callCount() {
       return server.callCount;
     },
     async [Symbol.asyncDispose]() {
-      await health[Symbol.asyncDispose]();
+      await pings[Symbol.asyncDispose]();
       await server[Symbol.asyncDispose]();
     },
   };

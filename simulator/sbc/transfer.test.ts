@@ -275,10 +275,13 @@ test("a planned fault leaves out every NOTIFY", async () => {
 test("a planned fault sends BYE where NOTIFY is expected", async () => {
   const call = await callUp(plan("sbc.bye-instead-of-notify"));
   await call.refer();
-
   await call.ended;
-
   expect(call.dialog.connected).toBe(false);
+
+  (await call.microsoft.nextInvite()).refuse(481);
+  call.trunk.send(answer(await call.trunk.receive(/^BYE/), "200 OK"));
+
+  await expect.poll(() => call.sbc.callCount).toBe(0);
 });
 
 const tone = {

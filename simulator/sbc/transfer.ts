@@ -1,6 +1,6 @@
 import type Srf from "drachtio-srf";
 import type { Clock } from "../clock.ts";
-import { CallRefused } from "../drachtio/dial.ts";
+import { CallRefused, hangUp } from "../drachtio/dial.ts";
 import { strike } from "../drachtio/strike.ts";
 import type { FaultPlan } from "../faults.ts";
 import type { MediaSession } from "../media/session.ts";
@@ -41,7 +41,7 @@ export async function transfer(
   { req, res }: { req: Srf.SrfRequest; res: Srf.SrfResponse },
   options: TransferOptions,
 ): Promise<void> {
-  const { bridge, faults, trace, callId } = options;
+  const { bridge, clock, faults, trace, callId } = options;
   const refer = req.has("Refer-To") ? parseReferTo(req.get("Refer-To")) : undefined;
   if (refer === undefined) return res.send(400, "Bad Refer-To", {});
   if (bridge.isTransferring) return res.send(491);
@@ -54,7 +54,7 @@ export async function transfer(
   if (strike({ faults, trace }, "sbc.no-notify", callId) !== undefined) notifier.stop();
   if (strike({ faults, trace }, "sbc.bye-instead-of-notify", callId) !== undefined) {
     notifier.stop();
-    leg.dialog.destroy({ headers: {} }, () => {});
+    void hangUp(leg.dialog, { clock });
   }
   try {
     void notifier.report(100, "Trying");
