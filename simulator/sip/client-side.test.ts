@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { faultPlan } from "../faults.ts";
 import { Dialog } from "./dialog.ts";
 import type { SipResponse } from "./message.ts";
 import { header, outgoing, reply, startLine, startUdp, udpPeer } from "./testing/peers.ts";
@@ -96,6 +97,20 @@ test("both 2xx of a forked INVITE are acknowledged by their own dialog", async (
   peer.send(reply(sent, "200 OK", "b1"));
   expect(header(await peer.next(), "To")).toContain("tag=b1");
   expect(dialogs).toEqual(["b1", "b2"]);
+});
+
+test("a planned loss is made good by retransmission, and shows in the trace", async () => {
+  const faults = faultPlan([
+    { name: "sip.lose-sent:OPTIONS", times: 1 },
+    { name: "sip.lose-received:200", times: 1 },
+  ]);
+  await using peer = await udpPeer();
+  await using uac = await startUdp({ faults, timers: { t1Ms: 20 } });
+  const transaction = uac.stack.request(outgoing("OPTIONS", `sip:127.0.0.1:${peer.port}`));
+  for (let copies = 0; copies < 2; copies++) peer.send(reply(await peer.next(), "200 OK", "b"));
+  expect((await transaction.final).status).toBe(200);
+  expect(faults.struck).toEqual(["sip.lose-sent:OPTIONS", "sip.lose-received:200"]);
+  expect(uac.trace.events.filter(({ type }) => type === "fault")).toHaveLength(2);
 });
 
 test("a response of nobody is handed to who wants it", async () => {

@@ -97,7 +97,12 @@ function createServer(setup: ListenerSetup): Server {
   const tls: TlsOptions = { handshakeTimeout: limits.connectTimeoutMs, ...setup.tls };
   if (transport === "tcp") return createTcpServer({ noDelay: true }, onSocket);
   if (transport === "tls") return createTlsServer(tls, onSocket);
-  const upgrade = { headersTimeout: limits.connectTimeoutMs };
+  const { connectTimeoutMs } = limits;
+  const upgrade = {
+    headersTimeout: connectTimeoutMs,
+    requestTimeout: connectTimeoutMs,
+    connectionsCheckingInterval: connectTimeoutMs,
+  };
   const http =
     transport === "ws" ? createHttpServer(upgrade) : createHttpsServer({ ...tls, ...upgrade });
   return acceptWebSockets(http, setup);

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../clock.ts";
+import type { FaultPlan } from "../faults.ts";
 import type { PartyTrace } from "../trace.ts";
 import { ClientSide } from "./client-side.ts";
 import { flowOf } from "./client-transaction.ts";
@@ -50,6 +51,11 @@ export interface SipStackOptions {
   congestionBytes?: number;
   /** Fill `rport` in the top Via only when asked to (RFC 3581), or in every request. */
   rport?: "asked" | "always";
+  /**
+   * `sip.lose-sent` and `sip.lose-received` lose a message; with a method or status behind a colon
+   * (`sip.lose-sent:BYE`, `sip.lose-received:200`) only such a one. It is traced all the same.
+   */
+  faults?: FaultPlan;
   /** Ping connections we dialled this often with CRLF CRLF (RFC 5626); 0 = never, the default. */
   keepAliveMs?: number;
   /** Unique strings for branches, tags, Call-IDs. Default: random. */
@@ -73,7 +79,10 @@ export interface SipStack extends AsyncDisposable {
   /** Sends without a transaction: an ACK to a 2xx (gets our Via), a forwarded response. */
   send(message: SipRequest | SipResponse, options?: SendOptions): Promise<Flow>;
   /** Opens (or finds) a connection without sending. */
-  connect(target: Endpoint, options?: { localAddress?: string }): Promise<SipConnection>;
+  connect(
+    target: Endpoint,
+    options?: Pick<RequestOptions, "localAddress" | "newConnection">,
+  ): Promise<SipConnection>;
 }
 
 /** Opens the ports and starts to serve. Rejects when a port cannot be had. */
@@ -89,6 +98,7 @@ export async function startSipStack(options: SipStackOptions): Promise<SipStack>
     limits,
     keepAliveMs: options.keepAliveMs ?? 0,
     resolve,
+    faults: options.faults,
     beforeSend: options.beforeSend,
     onConnection: (connection) => options.onConnection?.(connection),
     onRequest: (request, connection) => guard(() => servers.receive(request, connection)),

@@ -291,6 +291,14 @@ test("a WebSocket speaks the sip subprotocol, one message per frame, and is ping
   await closed;
 });
 
+test("a WebSocket upgrade that never comes is given up", async () => {
+  await using uas = await startUdp({ listen: listen("ws"), limits: { connectTimeoutMs: 50 } });
+  await using peer = await tcpPeer(uas.port);
+  peer.send("GET / HTTP/1.1\r\n");
+  await peer.closed;
+  expect(uas.stack.connections).toEqual([]);
+});
+
 test("a WebSocket message that stays incomplete or is too large ends the connection", async () => {
   await using uas = await startUdp({
     clock: systemClock({ rate: 10 }),

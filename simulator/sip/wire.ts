@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { FaultPlan } from "../faults.ts";
 import type { PartyTrace } from "../trace.ts";
 import type { Endpoint, SipConnection, TransportName } from "./connection.ts";
 import { SipError } from "./error.ts";
@@ -20,6 +21,7 @@ export interface WireSetup {
   limits: Limits;
   keepAliveMs: number;
   resolve: Resolve | undefined;
+  faults: FaultPlan | undefined;
   beforeSend: ((message: SipMessage) => void) | undefined;
   onRequest: (request: SipRequest, connection: WireConnection) => void;
   onResponse: (response: SipResponse, connection: WireConnection) => void;
@@ -70,7 +72,8 @@ export class Wire implements AsyncDisposable {
 
   write(connection: WireConnection, bytes: Buffer, done: (error?: Error) => void): void {
     this.#record("out", connection, bytes);
-    connection.write(bytes, done);
+    if (this.#loses("sip.lose-sent", bytes)) done();
+    else connection.write(bytes, done);
   }
 
   /** The flow for a resolved or named endpoint. */
@@ -118,6 +121,7 @@ export class Wire implements AsyncDisposable {
   #receive(bytes: Buffer, connection: WireConnection): void {
     if (isKeepAlive(bytes)) return;
     this.#record("in", connection, bytes);
+    if (this.#loses("sip.lose-received", bytes)) return;
     let message: SipMessage;
     try {
       message = parseMessage(bytes, this.#setup.limits);
@@ -127,6 +131,17 @@ export class Wire implements AsyncDisposable {
     }
     if (message instanceof SipRequest) this.#setup.onRequest(message, connection);
     else this.#setup.onResponse(message, connection);
+  }
+
+  #loses(fault: string, bytes: Buffer): boolean {
+    const { faults, trace } = this.#setup;
+    if (faults === undefined) return false;
+    const [first = "", second = ""] = bytes.toString("latin1", 0, 100).split(" ", 2);
+    const name = `${fault}:${first.startsWith("SIP/") ? second : first}`;
+    const struck = [fault, name].find((each) => faults.strike(each) !== undefined);
+    if (struck === undefined) return false;
+    trace.record({ type: "fault", name: struck });
+    return true;
   }
 
   #record(direction: "in" | "out", connection: WireConnection, bytes: Buffer): void {
