@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { audio } from "./cli/audio.ts";
 import { call } from "./cli/call.ts";
 import { run } from "./cli/run.ts";
 import { up } from "./cli/up.ts";
@@ -21,6 +22,7 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
       --out FOLDER                        trace and the lab's CA file (default: out)
   linecheck call [+NUMBER] [options]  one call from the terminal into a lab that is up
       --press DIGITS  --say TEXT  --wav FILE  --from +NUMBER  --seconds N
+  linecheck audio [FOLDER]            record what manifest.json lists (default: fixtures/audio)
   linecheck help
 `;
 
@@ -28,6 +30,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   run,
   up,
   call,
+  audio,
   help: async () => {
     process.stdout.write(HELP);
     return 0;

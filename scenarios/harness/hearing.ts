@@ -60,6 +60,14 @@ export class Hearing {
       .map(toHeard);
   }
 
+  /** Every phrase heard since the call began, in order. */
+  get transcript(): string {
+    return this.#all()
+      .filter((event) => event.kind === "phrase")
+      .map((event) => event.text)
+      .join(" ");
+  }
+
   /** Waits until the line has heard `expected`. Rejects with {@link NotHeard}. */
   async until(expected: string, options: HearOptions): Promise<Heard> {
     for (;;) {
@@ -70,9 +78,13 @@ export class Hearing {
   }
 
   #records(): HeardRecord[] {
+    return this.#all(this.#cursor);
+  }
+
+  #all(from = 0): HeardRecord[] {
     const { trace, party, call } = this.#options;
     return trace.events
-      .slice(this.#cursor)
+      .slice(from)
       .filter(
         (event): event is HeardRecord =>
           event.type === "heard" && event.party === party && event.call === call,

@@ -78,6 +78,11 @@ export class Line {
     return !this.#call.ended.aborted;
   }
 
+  /** Every phrase heard on this line, in order. */
+  get transcript(): string {
+    return this.#hearing.transcript;
+  }
+
   /** For each thing said on this line: ms until the reply began, measured on the line's own audio. */
   get responseTimesMs(): readonly number[] {
     const { said, heard } = this.#spans();

@@ -3,6 +3,7 @@ import { BUDGETS } from "./budgets.ts";
 import { type CarriesHeaders, decoded } from "./headers.ts";
 import type { Line } from "./line.ts";
 import { percentile } from "./timing.ts";
+import { contains } from "./words.ts";
 
 export interface ResponseTimeBudget {
   p50Ms?: number;
@@ -14,6 +15,8 @@ declare module "vitest" {
   interface Matchers<R extends void | Promise<void> = void | Promise<void>, T = unknown> {
     /** The header arrived; with `value`: exactly so, after percent-decoding. */
     toHaveHeader(name: string, value?: string): R;
+    /** These words came out of the line's earpiece, at any time. */
+    toHaveHeard(text: string): R;
     /** Response times measured at the caller's ear. Default budget: budgets.ts. */
     toHaveResponseTime(budget?: ResponseTimeBudget): R;
     /** After each barge-in the agent fell silent in time. Default 300 ms. */
@@ -47,6 +50,13 @@ const MATCHERS: Parameters<typeof expect.extend>[0] = {
           "",
           received.custodyOf(name),
         ].join("\n"),
+    };
+  },
+
+  toHaveHeard(line: Line, text: string) {
+    return {
+      pass: contains(line.transcript, text),
+      message: () => `expected to have heard “${text}”, heard “${line.transcript}”`,
     };
   },
 

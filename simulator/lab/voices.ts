@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Audio } from "../media/frame.ts";
 import type { MediaSession } from "../media/session.ts";
 import { readWav } from "../media/wav.ts";
+import type { Word } from "../speech/flite.ts";
 import { type Recogniser, startRecogniser } from "../speech/recogniser.ts";
 import { type Synthesiser, startSynthesiser } from "../speech/synthesiser.ts";
 import type { PartyTrace } from "../trace.ts";
@@ -12,6 +13,7 @@ interface Recorded {
   readonly file: string;
   readonly text: string;
   readonly voice: string;
+  readonly words?: readonly Word[];
 }
 
 export interface VoicesOptions {
@@ -41,9 +43,9 @@ export async function startVoices({ audioFolder }: VoicesOptions = {}): Promise<
   const [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
   const recorded = audioFolder === undefined ? [] : readManifest(audioFolder);
 
-  const recording = async (file: string, text: string): Promise<Audio> => {
+  const recording = async (file: string, text: string, words?: readonly Word[]): Promise<Audio> => {
     const audio = await readWav(file);
-    await recogniser.enrol({ text, audio });
+    await recogniser.enrol({ text, audio, ...(words === undefined ? {} : { words }) });
     return audio;
   };
 
@@ -54,7 +56,7 @@ export async function startVoices({ audioFolder }: VoicesOptions = {}): Promise<
     async audioOf(text, voice) {
       const fixture = recorded.find((entry) => entry.text === text && entry.voice === voice);
       if (fixture !== undefined && audioFolder !== undefined) {
-        return recording(join(audioFolder, fixture.file), text);
+        return recording(join(audioFolder, fixture.file), text, fixture.words);
       }
       const utterance = await synthesiser.synthesise({ text, voice });
       await Promise.all(
@@ -95,5 +97,12 @@ function listen(
 function readManifest(folder: string): readonly Recorded[] {
   const file = join(folder, "manifest.json");
   // The file is ours, made by `linecheck audio`; a missing one means that nothing is recorded.
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Recorded[]) : [];
+  return existsSync(file)
+    ? (JSON.parse(readFileSync(file, "utf8")) as Recorded[]).filter(hasFile)
+    : [];
+}
+
+/** A text that `linecheck audio` has not recorded yet is synthesised like any other. */
+function hasFile({ file }: Partial<Recorded>): boolean {
+  return file !== undefined;
 }
