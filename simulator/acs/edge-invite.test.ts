@@ -182,13 +182,24 @@ test("a caller who gives up while it rings ends the leg with 487 and the cause",
   await expect(lab.legs[0]?.answer()).rejects.toThrow("the leg is over");
 });
 
+test("a ringing caller whose connection breaks can be rejected without harm", async () => {
+  await using lab = await startEdgeLab({ certificates });
+  const invited = lab.sbc.invite().catch(() => {});
+  await expect.poll(() => lab.legs.length).toBe(1);
+  await lab.sbc[Symbol.asyncDispose]();
+  await invited;
+  lab.legs[0]?.reject(480, "enough");
+  expect(await lab.legs[0]?.ended).toMatchObject({ by: expect.stringMatching(/local|network/) });
+  await expect(lab.legs[0]?.answer()).rejects.toThrow("the leg is over");
+});
+
 test("a leg that is hung up while it is being answered leaves no call behind", async () => {
   await using lab = await startEdgeLab({ certificates });
   const invited = lab.sbc.invite();
   await expect.poll(() => lab.legs.length).toBe(1);
   const answered = lab.legs[0]?.answer().catch(String);
   await lab.legs[0]?.hangUp();
-  expect(await answered).toMatch(/Error/);
+  expect(await answered).toMatch(/the (leg is over|caller is gone)/);
   await invited;
   await expect.poll(() => lab.edge.liveDialogs).toBe(0);
   expect(await lab.legs[0]?.ended).toMatchObject({ by: "local" });

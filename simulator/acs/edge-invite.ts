@@ -81,8 +81,15 @@ export class IncomingInvite {
     return hasHeaders ? q850Of((reason as SipRequest).list("Reason")) : undefined;
   }
 
+  /** Called when the border controller can no longer be answered: its connection is gone. */
+  onLost(listener: () => void): void {
+    this.#options.transaction.onEnd((end) => {
+      if (!this.#answered && end !== "done") listener();
+    });
+  }
+
   ring(): void {
-    if (this.#answered || this.cancelled.aborted) return;
+    if (!this.#isOpen) return;
     this.#options.transaction.respond(180, { headers: this.#headers(), toTag: this.identity.tag });
   }
 
@@ -91,7 +98,7 @@ export class IncomingInvite {
     const { edge, transaction, datacenter, origin } = this.#options;
     const media = await edge.openMedia(this.identity.xI);
     try {
-      if (this.cancelled.aborted) throw this.#cancelledRefusal();
+      if (!this.#isOpen) throw goneRefusal();
       const body = media.answer(this.request.body.toString());
       const agreement = agreedAsCallee(this.request, edge.policy);
       const acknowledged = this.#acknowledgement();
@@ -119,7 +126,7 @@ export class IncomingInvite {
   }
 
   refuse(refusal: EdgeRefusal): void {
-    if (this.#answered || this.cancelled.aborted) return;
+    if (!this.#isOpen) return;
     this.#answered = true;
     refuse(this.#options.transaction, refusal, this.identity.xI);
   }
@@ -142,8 +149,10 @@ export class IncomingInvite {
     return promise;
   }
 
-  #cancelledRefusal(): PstnRefusal {
-    return new PstnRefusal("the caller gave up", { code: 487, subCode: 540_487 });
+  get #isOpen(): boolean {
+    const { state } = this.#options.transaction;
+    const waits = state === "trying" || state === "proceeding";
+    return waits && !this.#answered && !this.cancelled.aborted;
   }
 
   #headers(): Record<string, string | string[] | undefined> {
@@ -164,6 +173,10 @@ export class IncomingInvite {
     }
     return filtered.headers;
   }
+}
+
+function goneRefusal(): PstnRefusal {
+  return new PstnRefusal("the caller is gone", { code: 487, subCode: 540_487 });
 }
 
 /** Our proxy as a hop of the dialog; nobody could send SIP to the port of our Contact. */

@@ -48,7 +48,7 @@ export class EdgeLeg implements PstnLeg {
     const history = this.#invite?.request.list("History-Info") ?? [];
     if (history.length > 0) this.historyInfo = history.join(", ");
     if ("call" in origin) this.#connect(origin.call);
-    else origin.invite.cancelled.addEventListener("abort", () => this.#cancelled(origin.invite));
+    else this.#follow(origin.invite);
   }
 
   async answer(): Promise<void> {
@@ -126,6 +126,11 @@ export class EdgeLeg implements PstnLeg {
       if (!this.#over) for (const listener of this.#digits) listener(digit);
     });
     void call.ended.then((end) => this.#finish(end));
+  }
+
+  #follow(invite: IncomingInvite): void {
+    invite.cancelled.addEventListener("abort", () => this.#cancelled(invite));
+    invite.onLost(() => this.#finish({ by: "network" }));
   }
 
   #cancelled(invite: IncomingInvite): void {
