@@ -8,6 +8,8 @@ import { systemClock } from "../clock.ts";
 import { seededIds } from "./ids.ts";
 import { RESOURCE, startTestLab, type TestLab } from "./testing/lab.ts";
 
+const CALLER = { phoneNumber: "+14255550100" };
+
 async function answer(lab: TestLab, callbackUrl = `${lab.application.url}/callbacks?key=1`) {
   const client = new CallAutomationClient(lab.acs.connectionString, {
     allowInsecureConnection: true,
@@ -158,3 +160,19 @@ test.each([1, 2, 3])(
     expect(doubled).toBeGreaterThan(0);
   },
 );
+
+test("events of a call arrive in the order in which they happened", async () => {
+  await using lab = await startTestLab();
+  const { callConnection } = await answer(lab);
+  await lab.application.event("CallConnected");
+  await callConnection.getCallMedia().startContinuousDtmfRecognition(CALLER);
+  const [leg] = lab.gateway.legs;
+  for (let press = 0; press < 20; press++) leg?.press("1");
+  leg?.end();
+  await lab.application.event("CallDisconnected");
+  const tones = lab.application.events.filter(({ type }) => type.endsWith("ToneReceived"));
+  expect(tones.map(({ data }) => data["sequenceId"])).toEqual(
+    Array.from({ length: 20 }, (_, n) => n + 1),
+  );
+  expect(lab.application.eventTypes().at(-1)).toBe("CallDisconnected");
+});

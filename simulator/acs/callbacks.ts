@@ -47,6 +47,15 @@ export interface CallbacksOptions {
   readonly faults?: FaultPlan;
 }
 
+type Headers = Readonly<Record<string, string>>;
+
+/** One event on its way, with the token it goes out with. */
+interface Delivery {
+  readonly event: CallEvent;
+  readonly envelope: unknown;
+  readonly headers: Headers;
+}
+
 /**
  * Posts mid-call events, each as a JSON array of one CloudEvent with a token of its own. A delivery
  * waits for nothing, least of all for the application's answer to the one before: several of
@@ -58,6 +67,8 @@ export interface CallbacksOptions {
  */
 export class Callbacks {
   readonly #options: CallbacksOptions;
+  /** The last event's turn, by call. */
+  readonly #turns = new Map<string, Promise<Headers>>();
 
   constructor(options: CallbacksOptions) {
     this.#options = options;
@@ -67,20 +78,40 @@ export class Callbacks {
     const envelope = this.#envelope(event);
     if (this.#strike("acs.drop-callback", event) !== undefined) return;
     const isTwice = this.#strike("acs.duplicate-callback", event) !== undefined;
-    const delayMs = this.#delayMs(event);
+    const delayMs = this.#delay(event);
     for (const _copy of isTwice ? [1, 2] : [1]) {
+      const waitMs = delayMs();
+      const turn = this.#takeTurn(event);
       this.#options.background.run(`callback ${event.type}`, async (signal) => {
-        if (delayMs > 0) await this.#options.clock.sleep(delayMs, { signal });
-        await this.#deliver(event, envelope, signal);
+        const headers = await turn;
+        if (waitMs > 0) await this.#options.clock.sleep(waitMs, { signal });
+        await this.#deliver({ event, envelope, headers }, signal);
       });
     }
   }
 
-  #delayMs(event: CallEvent): number {
+  /**
+   * Resolves with the delivery's token once every earlier event of the call has its own: making
+   * tokens takes time, and must not let a later event overtake.
+   */
+  #takeTurn({ callConnectionId }: CallEvent): Promise<Headers> {
+    const before = this.#turns.get(callConnectionId);
+    const token = this.#options.issuer.authorization();
+    const turn = Promise.all([token, before]).then(([headers]) => headers);
+    this.#turns.set(callConnectionId, turn);
+    const forget = () => {
+      if (this.#turns.get(callConnectionId) === turn) this.#turns.delete(callConnectionId);
+    };
+    turn.then(forget, forget);
+    return turn;
+  }
+
+  /** How long each copy of an event is held back. */
+  #delay(event: CallEvent): () => number {
     const delay = this.#strike("acs.delay-callback", event)?.["ms"];
     const reorder = this.#strike("acs.reorder-callback", event);
     const spreadMs = Number(reorder?.["ms"] ?? (reorder === undefined ? 0 : 200));
-    return Number(delay ?? 0) + this.#options.ids.random() * spreadMs;
+    return () => Number(delay ?? 0) + this.#options.ids.random() * spreadMs;
   }
 
   /** `name.Type` strikes one event type only and counts its own occasions. */
@@ -116,18 +147,20 @@ export class Callbacks {
     };
   }
 
-  async #deliver(event: CallEvent, envelope: unknown, signal: AbortSignal): Promise<void> {
-    const { policy, clock } = this.#options;
+  async #deliver(delivery: Delivery, signal: AbortSignal): Promise<void> {
+    const { policy, clock, issuer } = this.#options;
+    let { headers } = delivery;
     for (let attempt = 0; ; attempt++) {
-      const status = await this.#attempt(event, envelope, signal);
+      const status = await this.#attempt({ ...delivery, headers }, signal);
       if ((status >= 200 && status < 300) || attempt >= policy.callbackRetries) return;
       await clock.sleep(1000, { signal });
+      headers = await issuer.authorization();
     }
   }
 
   /** One post, traced with its outcome; the status, or 0 when none came. */
-  async #attempt(event: CallEvent, envelope: unknown, signal: AbortSignal): Promise<number> {
-    const { clock, trace, outbound, issuer, policy } = this.#options;
+  async #attempt({ event, envelope, headers }: Delivery, signal: AbortSignal): Promise<number> {
+    const { clock, trace, outbound, policy } = this.#options;
     const startMs = clock.now();
     const exchange = {
       type: "http",
@@ -148,13 +181,12 @@ export class Callbacks {
       return outcome.status;
     };
     try {
-      const headers = {
-        "Content-Type": "application/json; charset=utf-8",
-        ...(await issuer.authorization()),
-      };
-      const body = JSON.stringify([envelope]);
-      const timeoutMs = policy.callbackTimeoutMs;
-      const answer = await outbound.post(event.url, { headers, body, timeoutMs, signal });
+      const answer = await outbound.post(event.url, {
+        headers: { "Content-Type": "application/json; charset=utf-8", ...headers },
+        body: JSON.stringify([envelope]),
+        timeoutMs: policy.callbackTimeoutMs,
+        signal,
+      });
       return finish({
         status: answer.status,
         ...(answer.body === "" ? {} : { response: answer.body }),

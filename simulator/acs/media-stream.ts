@@ -33,6 +33,8 @@ export interface StreamStatistics {
   readonly messagesReceived: number;
   readonly invalidMessages: number;
   readonly stopAudioCount: number;
+  /** Application audio dropped because too much was queued. */
+  readonly overflowMs: number;
 }
 
 /** Unmixed streams carry at most this many speakers (Microsoft: "Audio streaming overview"). */
@@ -55,6 +57,8 @@ export class MediaStream {
   #socket: WebSocket | undefined;
   #source: AudioSource | undefined;
   #isClosing = false;
+  #wasOpen = false;
+  #overflowMs = 0;
   #deafReported = false;
   #framesSent = 0;
   #framesDropped = 0;
@@ -85,6 +89,7 @@ export class MediaStream {
       messagesReceived: this.#messagesReceived,
       invalidMessages: this.#invalidMessages,
       stopAudioCount: this.#stopAudioCount,
+      overflowMs: this.#overflowMs + (this.#source?.overflowMs ?? 0),
     };
   }
 
@@ -139,6 +144,8 @@ export class MediaStream {
       length: (rateHz / 1000) * 40,
     };
     socket.send(JSON.stringify({ kind: "AudioMetadata", audioMetadata }));
+    this.#wasOpen = true;
+    this.#measure("started", { rateHz, isUnmixed, isBidirectional });
     this.#record("AudioMetadata", audioMetadata);
     if (isBidirectional) this.#source = bridge.open(undefined, this.#call.options.bot.rawId);
     const heard = (frame: BridgeFrame) => this.#sendFrame(socket, frame);
@@ -243,11 +250,13 @@ export class MediaStream {
   #finish(end: StreamEnd): void {
     this.#release();
     this.#record("close", end);
+    if (this.#wasOpen) this.#measure("stopped", { ...this.statistics });
     this.#ended.resolve(end);
   }
 
   #release(): void {
     for (const stop of this.#stops.splice(0)) stop();
+    this.#overflowMs += this.#source?.overflowMs ?? 0;
     this.#source?.[Symbol.dispose]();
     this.#source = undefined;
   }
@@ -258,6 +267,10 @@ export class MediaStream {
       { type: "socket", service: "media", direction: "out", kind, detail },
       this.#call.id,
     );
+  }
+
+  #measure(kind: "started" | "stopped", detail: Record<string, unknown>): void {
+    this.#context.trace.record({ type: "media", kind, detail }, this.#call.id);
   }
 
   #fault(code: string, message: string): void {

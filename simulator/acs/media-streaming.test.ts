@@ -132,10 +132,13 @@ test("StopAudio empties the play-out queue at once and is traced", async () => {
   await lab.application.event("MediaStreamingStarted");
   for (let n = 0; n < 5; n++) stream.socket.send(outbound(TONE));
   stream.socket.send(createOutboundStopAudioData());
-  const event = await lab.trace.waitFor((entry) => entry.type === "media", {
-    timeoutMs: 2000,
-    what: "stopAudio",
-  });
+  const event = await lab.trace.waitFor(
+    (entry) => entry.type === "media" && entry.kind === "stopAudio",
+    {
+      timeoutMs: 2000,
+      what: "stopAudio",
+    },
+  );
   expect(event).toMatchObject({ kind: "stopAudio", detail: { droppedMs: 50 } });
   expect(leg.queuedMs).toBe(0);
 });
@@ -241,6 +244,11 @@ test("the end of the call closes the media socket", async () => {
   leg.end();
   await lab.application.event("CallDisconnected");
   expect(await lab.application.until(() => stream.closeCode, "close")).toBe(1000);
+  const figures = await lab.trace.waitFor(
+    (entry) => entry.type === "media" && entry.kind === "stopped",
+    { timeoutMs: 2000, what: "the stream's figures" },
+  );
+  expect(figures).toMatchObject({ detail: { framesSent: 0, framesDropped: 0, overflowMs: 0 } });
 });
 
 test("a message that is no JSON closes the stream with 1007", async () => {

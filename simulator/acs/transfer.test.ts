@@ -4,6 +4,7 @@ import { PstnRefusal } from "./pstn.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
 import { refusalOf } from "./testing/sdk.ts";
 
+const COLLEAGUE = { phoneNumber: "+14255550177" };
 const HUMAN = { phoneNumber: "+18005550150" };
 
 async function connect(lab: TestLab) {
@@ -170,4 +171,63 @@ test("a fault makes a failed transfer end the call", async () => {
   await lab.application.event("CallTransferFailed");
   const { data } = await lab.application.event("CallDisconnected");
   expect(data).toMatchObject({ resultInformation: { code: 603 } });
+});
+
+test("a caller is transferred to another application with VoIP headers, and stays connected to it", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  const other = { communicationUserId: "8:acs:5ac0de00-0000-4000-8000-000000000001_other" };
+  await callConnection.transferCallToParticipant(other, {
+    customCallingContext: [{ kind: "voip", key: "reason", value: "billing, urgent" }],
+  });
+  const { data } = await lab.application.event("IncomingCall", 1);
+  expect(data).toMatchObject({
+    from: { rawId: "4:+14255550100" },
+    to: { rawId: other.communicationUserId },
+    customContext: { voipHeaders: { reason: "billing, urgent" } },
+  });
+  const client = new CallAutomationClient(lab.acs.connectionString, {
+    allowInsecureConnection: true,
+  });
+  const context = String(data["incomingCallContext"]);
+  const answered = await client.answerCall(context, `${lab.application.url}/other`);
+  await lab.application.event("CallTransferAccepted");
+  const first = await lab.application.event("CallDisconnected");
+  expect(first.path).toBe("/callbacks");
+  expect(leg.isEnded).toBe(false);
+  await answered.callConnection.hangUp(true);
+  await lab.application.event("CallDisconnected", 1);
+  expect(leg.isEnded).toBe(true);
+});
+
+test("an application that rejects a transferred caller gives CallTransferFailed", async () => {
+  await using lab = await startTestLab();
+  const { callConnection } = await connect(lab);
+  await callConnection.transferCallToParticipant({ communicationUserId: "8:acs:a_b" });
+  const { data } = await lab.application.event("IncomingCall", 1);
+  const client = new CallAutomationClient(lab.acs.connectionString, {
+    allowInsecureConnection: true,
+  });
+  await client.rejectCall(String(data["incomingCallContext"]), { callRejectReason: "busy" });
+  const failed = await lab.application.event("CallTransferFailed");
+  expect(failed.data).toMatchObject({ resultInformation: { code: 486 } });
+});
+
+test("in a group call the one who is named moves and the others stay", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  const sourceCallIdNumber = { phoneNumber: "+18005550100" };
+  await callConnection.addParticipant({ targetParticipant: COLLEAGUE, sourceCallIdNumber });
+  await lab.application.event("AddParticipantSucceeded");
+  expect(await refusalOf(callConnection.transferCallToParticipant(HUMAN))).toMatchObject({
+    statusCode: 400,
+    message: "The field Transferee is invalid",
+  });
+  await callConnection.transferCallToParticipant(HUMAN, { transferee: COLLEAGUE });
+  const { data } = await lab.application.event("CallTransferAccepted");
+  expect(data).toMatchObject({ transferee: { rawId: "4:+14255550177" } });
+  const updated = await lab.application.event("ParticipantsUpdated", 2);
+  expect(updated.data["participants"]).toHaveLength(2);
+  const { callConnectionState } = await callConnection.getCallConnectionProperties();
+  expect([callConnectionState, leg.isEnded]).toEqual(["connected", false]);
 });

@@ -1,11 +1,12 @@
 import { type Call, SUCCESS } from "./call.ts";
 import type { Participant } from "./conversation.ts";
 import { readCustomHeaders } from "./custom-context.ts";
+import { dial } from "./dial.ts";
 import { strike } from "./fault-strike.ts";
 import type { Fields } from "./fields.ts";
 import { type Identifier, optionalIdentifier, readIdentifier } from "./identity.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
-import type { PstnLeg, TransferLegOptions } from "./pstn.ts";
+import { type PstnLeg, PstnRefusal, type TransferLegOptions } from "./pstn.ts";
 import { ENDED_BY_APPLICATION, resultOfRefusal } from "./result.ts";
 import { refusal } from "./service-error.ts";
 import type { Switchboard } from "./switchboard.ts";
@@ -14,6 +15,7 @@ interface Transfer {
   readonly transferee: Participant & { leg: PstnLeg };
   readonly target: Identifier;
   readonly options: TransferLegOptions;
+  readonly voipHeaders: Readonly<Record<string, string>>;
   readonly operationContext: string | undefined;
   readonly url: string | undefined;
 }
@@ -47,13 +49,15 @@ function transferToParticipant(board: Switchboard, request: OperationRequest): R
 
 function readTransfer(board: Switchboard, call: Call, body: Fields): Transfer {
   const from = body.fields("sourceCallerIdNumber")?.text("value");
+  const { sipHeaders, voipHeaders } = readCustomHeaders(board.core, call, body);
   return {
     target: readIdentifier(body.raw("targetParticipant"), "targetParticipant"),
     transferee: findTransferee(call, optionalIdentifier(body, "transferee")),
     options: {
-      sipHeaders: readCustomHeaders(board.core, call, body).sipHeaders,
+      sipHeaders,
       ...(from === undefined ? {} : { from }),
     },
+    voipHeaders,
     operationContext: body.optionalText("operationContext"),
     url: board.core.urls.optionalCallback(body),
   };
@@ -79,13 +83,38 @@ async function carryOut(
   const { transferee, target, options } = transfer;
   try {
     const number = target.phoneNumber?.value;
-    if (number === undefined) throw new Error("a telephone cannot be transferred to this target");
-    await transferee.leg.transfer(number, { ...options, signal });
+    if (number === undefined) await joinApplication(board, { call, transfer, signal });
+    else await transferee.leg.transfer(number, { ...options, signal });
   } catch (error) {
     await failed(board, { call, transfer, error });
     return;
   }
   await accepted(board, call, transfer);
+}
+
+/** To another application: its IncomingCall is answered, then the transferee goes over to it. */
+async function joinApplication(
+  board: Switchboard,
+  { call, transfer, signal }: { call: Call; transfer: Transfer; signal: AbortSignal },
+): Promise<void> {
+  const { transferee, target, voipHeaders } = transfer;
+  const { correlationId } = call.conversation;
+  const leg = await dial(board, {
+    target,
+    source: transferee.identifier,
+    correlationId,
+    voipHeaders,
+    timeoutMs: board.core.policy.dialTimeoutMs,
+    signal,
+  });
+  if (call.conversation.find(transferee.identifier) !== transferee) {
+    await leg.hangUp();
+    throw new PstnRefusal("The transferee has left the call.", { code: 487, subCode: 8542 });
+  }
+  call.conversation.leave(transferee.identifier);
+  const conversation = board.newConversation({ correlationId });
+  board.attach(conversation, transferee.identifier, transferee.leg);
+  board.attach(conversation, target, leg);
 }
 
 async function accepted(board: Switchboard, call: Call, transfer: Transfer): Promise<void> {
@@ -100,13 +129,15 @@ async function accepted(board: Switchboard, call: Call, transfer: Transfer): Pro
   });
   const subCode = board.core.policy.transferredSubCode;
   const result = { ...ENDED_BY_APPLICATION, subCode };
-  if (call.conversation.legs.length <= 1) {
+  const others = call.conversation.legs.filter((entry) => entry !== transferee);
+  if (others.length === 0) {
     await board.end(call.conversation, result);
     return;
   }
-  await transferee.leg.hangUp();
   call.move("connected");
-  board.remove(call.conversation, transferee, result);
+  const isHere = call.conversation.leave(transferee.identifier);
+  call.conversation.announce();
+  if (isHere) await transferee.leg.hangUp();
 }
 
 async function failed(
