@@ -92,10 +92,11 @@ export class Alignment {
   #findLag(span: Span, { lengthSamples, step, pieces }: typeof QUICK): number {
     const starts = this.#loudest(span, lengthSamples).slice(0, pieces);
     if (starts.length === 0) starts.push(Math.max(0, Math.min(span.from, span.to - 400)));
+    // The cube: after a slip, a lag that is right for some pieces beats one that is half right for all.
     const score = (lag: number) =>
       starts.reduce((sum, from) => {
         const to = Math.min(span.to, from + lengthSamples);
-        return sum + this.#compare(from, to, lag).correlation;
+        return sum + this.#compare(from, to, lag).correlation ** 3;
       }, 0);
     let best = { lag: 0, score: Number.NEGATIVE_INFINITY };
     const consider = (lag: number) => {

@@ -142,6 +142,16 @@ test.each([
   expect(phrases(await hear(Int16Array.from(cut)))).toEqual(["", second]);
 });
 
+test.each([-20, 20])(
+  "a jitter buffer that slips by %d ms in a sentence does no harm",
+  async (slipMs) => {
+    const whole = await audioOf([0.5, KNOWN[1] ?? "", 1]);
+    const at = 16 * 1600;
+    const slipped = [...whole.subarray(0, at), ...whole.subarray(at + 16 * slipMs)];
+    expect(phrases(await hear(Int16Array.from(slipped)))).toEqual([KNOWN[1]]);
+  },
+);
+
 test("a sentence that breaks off where the audio ends is not taken for whole", async () => {
   const whole = await audioOf([0.5, "I want to pay my bill."]);
   expect(phrases(await hear(whole.subarray(0, 0.75 * whole.length)))).toEqual([""]);
