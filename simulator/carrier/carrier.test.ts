@@ -216,6 +216,20 @@ test("a re-INVITE is answered by the other side, also after one that was refused
   expect(await caller.receive(/^SIP\/2.0 200[^]*CSeq: 3/)).toContain("a=recvonly");
 });
 
+test("INFO passes with its body and its answer; REFER is not the carrier's business", async () => {
+  const { caller, ivr } = await network();
+  const { answered } = await connect({ caller, ivr });
+
+  const typed = "Content-Type: application/dtmf-relay\nContent-Length: 10\n\nSignal=5\n";
+  caller.send(`${request("INFO", answered, 2)}${typed}`);
+  const info = await ivr.receive(/^INFO[^]*Signal=5/);
+  ivr.send(answer(info, "415 Unsupported Media Type"));
+  expect(await caller.receive(/^SIP\/2.0 [4-6]/)).toContain("SIP/2.0 415 ");
+  caller.send(`${request("REFER", answered, 3)}Refer-To: <sip:x@y>\nContent-Length: 0\n\n`);
+
+  expect(header(await caller.receive(/^SIP\/2.0 405/), "Allow")).not.toContain("REFER");
+});
+
 test("a call without an offer is refused, with the reason", async () => {
   const { caller } = await network();
   const headers = invite().slice(0, invite().indexOf("Content-Type"));

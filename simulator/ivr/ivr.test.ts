@@ -275,6 +275,18 @@ test("a late offer is answered with ours, and the answer taken from the ACK", as
   await expect.poll(() => loudest(session.heard.audio().samples)).toBeGreaterThan(3_500);
 });
 
+test("a late offer that is not answered in the ACK ends the call", async () => {
+  const centre = await contactCentre();
+  centre.caller.send(invite("").replace("Content-Type: application/sdp\n", ""));
+  const ok = await centre.caller.receive(/^SIP\/2.0 200/);
+  centre.caller.send(request("ACK", ok).replace("Content-Type: application/sdp\n", ""));
+
+  const bye = await centre.caller.receive(/^BYE/);
+  centre.caller.send(answer(bye, "200 OK"));
+
+  expect(header(bye, "Reason")).toBe('SIP;cause=488;text="Not Acceptable Here"');
+});
+
 test("an offer without usable audio is refused with 488", async () => {
   const centre = await contactCentre();
   centre.caller.send(

@@ -138,8 +138,10 @@ test("an answered call is bridged until the human hangs up", async () => {
   sbc.send(answer(await sbc.receive(/^BYE/), "200 OK"));
 
   expect(await call.ended).toEqual({ by: "human" });
-  const moves = trace.events.flatMap((event) => (event.type === "state" ? [event.to] : []));
-  expect(moves).toEqual(["offered", "answered", "ended"]);
+  const moves = trace.events.flatMap((event) =>
+    event.type === "state" ? [`${event.from} ${event.to}`] : [],
+  );
+  expect(moves).toEqual(["none offered", "offered answered", "answered ended"]);
 });
 
 test("a caller who gives up is seen at the desk, and the phone stops ringing", async () => {

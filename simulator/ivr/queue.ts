@@ -12,7 +12,7 @@ import {
 import { callThrough, type LinkEnd } from "../drachtio/link.ts";
 import { strike } from "../drachtio/strike.ts";
 import { type FaultPlan, faultPlan } from "../faults.ts";
-import type { PartyTrace, StateEvent } from "../trace.ts";
+import type { PartyTrace } from "../trace.ts";
 import { Waiting } from "../waiting.ts";
 import { DESK_HEADERS, type DeskCall, type DeskEnd, type DeskHeaders, deskEntry } from "./desk.ts";
 import { type Binding, parseContact, Registrar } from "./registrar.ts";
@@ -96,26 +96,31 @@ class QueueDesk {
     if (invitation.number !== number) return invitation.refuse(404);
     const desk = deskEntry(invitation, headers);
     const { customerId, reason, summary } = desk.call;
-    this.#note(invitation, {
-      from: "none",
-      to: "offered",
-      detail: { customerId, reason, summary },
-    });
+    const move = this.#mover(invitation.callId);
+    move("offered", { customerId, reason, summary });
     this.shown.push(desk.call);
     const onAnswer = (human: string) => {
-      this.#note(invitation, { from: "offered", to: "answered", detail: { human } });
+      move("answered", { human });
       desk.answer(human);
     };
     const end = await this.#ring(invitation, srf, onAnswer).catch((error: unknown): DeskEnd => {
-      if (!invitation.signal.aborted) throw error;
+      if (!invitation.signal.aborted) {
+        desk.end({ by: "queue" });
+        throw error;
+      }
       return { by: error instanceof CallCancelled ? "caller" : "queue" };
     });
-    this.#note(invitation, { from: "offered", to: "ended", detail: { ...end } });
+    move("ended", { ...end });
     desk.end(end);
   }
 
-  #note({ callId: id }: Invitation, move: Pick<StateEvent, "from" | "to" | "detail">): void {
-    this.#options.trace.record({ type: "state", subject: "queue-call", id, ...move }, id);
+  #mover(id: string): (to: string, detail: Record<string, unknown>) => void {
+    const subject = "queue-call";
+    let from = "none";
+    return (to, detail) => {
+      this.#options.trace.record({ type: "state", subject, id, from, to, detail }, id);
+      from = to;
+    };
   }
 
   async #ring(
@@ -197,10 +202,11 @@ function answerRegister(registrar: Registrar, req: Srf.SrfRequest, res: Srf.SrfR
   const number = userOf(req.get("To"));
   const header = req.has("Contact") ? parseContact(req.get("Contact")) : undefined;
   const expires = req.has("Expires") ? { expiresSeconds: Number(req.get("Expires")) } : {};
-  const granted = registrar.register({ number, ...expires, ...header });
-  if (granted === undefined) return res.send(503);
+  const registered = registrar.register({ number, ...expires, ...header });
+  if (registered === undefined) return res.send(503);
+  const { contact, expiresSeconds } = registered;
   const bound: Record<string, string> =
-    granted > 0 ? { Contact: `<${header?.contact ?? ""}>;expires=${granted}` } : {};
+    contact === undefined ? {} : { Contact: `<${contact}>;expires=${expiresSeconds}` };
   // The daemon remembers the connection behind this contact by the Expires header.
-  res.send(200, { headers: { ...bound, Expires: String(granted) } });
+  res.send(200, { headers: { ...bound, Expires: String(expiresSeconds) } });
 }

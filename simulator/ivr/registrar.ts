@@ -25,6 +25,13 @@ export interface RegisterRequest {
   expiresSeconds?: number;
 }
 
+/** What is registered after a REGISTER. */
+export interface Registered {
+  contact?: string;
+  /** 0: nothing. */
+  expiresSeconds: number;
+}
+
 /** `sip:user@host`: what stands between `<` and `>`, and the parameters of the header behind it. */
 export function parseContact(header: string): { contact: string; expiresSeconds?: number } {
   const [, uri = header, parameters = ""] = /<([^>]*)>(.*)/.exec(header) ?? [];
@@ -45,16 +52,24 @@ export class Registrar {
     this.#maxBindings = maxBindings;
   }
 
-  /** Seconds granted; 0 when the binding was removed, undefined when there is no room (503). */
-  register({ number, contact, expiresSeconds }: RegisterRequest): number | undefined {
-    const asked = expiresSeconds ?? this.#maxExpiresSeconds;
-    const granted = Math.min(asked, this.#maxExpiresSeconds);
+  /** Undefined when there is no room (503). Without a contact it only asks. */
+  register(request: RegisterRequest): Registered | undefined {
+    const { number, contact, expiresSeconds = this.#maxExpiresSeconds } = request;
+    if (contact === undefined) return this.#registered(number);
+    const granted = Math.min(expiresSeconds, this.#maxExpiresSeconds);
     this.#bindings.delete(number);
-    if (granted === 0 || contact === undefined) return 0;
+    if (granted === 0) return { expiresSeconds: 0 };
     if (this.bindings().length >= this.#maxBindings) return undefined;
     const expiresAtMs = this.#clock.now() + granted * 1_000;
     this.#bindings.set(number, { number, contact, expiresAtMs });
-    return granted;
+    return { contact, expiresSeconds: granted };
+  }
+
+  #registered(number: string): Registered {
+    const binding = this.bindings().find((each) => each.number === number);
+    if (binding === undefined) return { expiresSeconds: 0 };
+    const leftMs = binding.expiresAtMs - this.#clock.now();
+    return { contact: binding.contact, expiresSeconds: Math.ceil(leftMs / 1_000) };
   }
 
   /** Whoever is reachable now, longest registered first. */
