@@ -112,6 +112,7 @@ async function runDaemonAndApplication(): Promise<void> {
   await firstAnswer(port);
   const tookMs = performance.now() - startedAt;
   console.log(`ready 127.0.0.1:${port} ${tookMs.toFixed(1)}`);
+  process.once("SIGINT", () => process.exit(0));
   process.on("SIGUSR2", () => console.log(`load ${JSON.stringify(daemon.load)}`));
 }
 

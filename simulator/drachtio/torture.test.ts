@@ -110,7 +110,7 @@ function parseAsSrf(text: string): Parsed {
 
 test.each(files.map((file) => [basename(file, ".sip"), file]))(
   "what %s makes of the daemon is readable for drachtio-srf",
-  async (name, file) => {
+  async (title, file) => {
     const frames = await passedUp(readFileSync(file));
     for (const { tokens, message } of frames) {
       expect(tokens).toHaveLength(13);
@@ -121,6 +121,6 @@ test.each(files.map((file) => [basename(file, ".sip"), file]))(
         expect(() => parsed.getParsedHeader(name)).not.toThrow();
       }
     }
-    expect(frames).toHaveLength(REACHES_THE_APPLICATION.has(name) ? 1 : 0);
+    expect(frames).toHaveLength(REACHES_THE_APPLICATION.has(title) ? 1 : 0);
   },
 );
