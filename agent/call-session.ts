@@ -2,14 +2,15 @@ import type { WebSocket } from "ws";
 import type { Call } from "./call.ts";
 import type { Config } from "./config.ts";
 import { Conversation, type ConversationEnd } from "./conversation.ts";
-import { escalate } from "./escalation.ts";
+import { type EscalationRequest, escalate } from "./escalation.ts";
 import type { IncomingCall } from "./events.ts";
 import { Hearing } from "./hearing.ts";
 import type { Model } from "./llm.ts";
 import { MediaStream } from "./media-stream.ts";
-import { greeting } from "./phrases.ts";
+import { greeting, PHRASES } from "./phrases.ts";
 import { type PreparedSpeech, withHeadStart, withPhrases } from "./prepared-voice.ts";
-import { systemMessages } from "./prompt.ts";
+import { instructions, systemMessages } from "./prompt.ts";
+import { RealtimeConversation } from "./realtime-conversation.ts";
 import type { Customer, Store } from "./store.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 import { openToolbox } from "./tools.ts";
@@ -92,21 +93,81 @@ function findCustomer(store: Store, { context, callerNumber }: IncomingCall): Cu
 
 /** Answers, waits for the media socket, and lets the conversation run. */
 async function attend(options: AttendedCall): Promise<ConversationEnd> {
-  const { call, config, incoming, callbackUrl, mediaUrl, logger, customer } = options;
-  const speech = { ...config.speech, rateHz: config.media.rateHz };
+  const { call, config, incoming, callbackUrl, mediaUrl } = options;
+  await using opened = new AsyncDisposableStack();
   // Connections are opened and the greeting is synthesised while the call is being answered.
-  const hello = greeting(config.conversation.company, customer, incoming.context);
-  const phrased = withPhrases(openVoice(speech), options.phrases);
-  await using voice = withHeadStart(phrased, hello, call);
-  const listener = latecomer();
-  await using hearing = new Hearing({ speech, listener: listener.forward, logger });
+  const early = config.mode === "cascade" ? openSpeech(options, opened) : undefined;
   const { incomingCallContext } = incoming;
   const { rateHz } = config.media;
   await call.answer({ incomingCallContext, callbackUrl, mediaUrl, rateHz });
   const socket = await within(call, call.media, config.conversation.mediaTimeoutMs);
   if (socket === undefined) return withoutMedia(options);
-  const media = openMedia(options, socket, hearing);
-  const conversation = converse(options, { media, voice, hello });
+  const line = openLine(options, socket);
+  const ground = groundOf(options, line.media);
+  const end =
+    (early === undefined ? await converseInRealtime(options, line, ground) : undefined) ??
+    (await converseInCascade(options, line, { ground, ...(early ?? openSpeech(options, opened)) }));
+  // Before the connections are closed, which takes a moment the caller would spend in silence.
+  await leave(options);
+  line.media.close();
+  return end;
+}
+
+/** The media stream of one call, and where the caller's audio goes at the moment. */
+interface AudioLine {
+  readonly media: MediaStream;
+  listen: (samples: Uint8Array) => void;
+}
+
+function openLine({ config, now, logger }: CallSessionOptions, socket: WebSocket): AudioLine {
+  const { rateHz } = config.media;
+  const media = new MediaStream(socket, {
+    ...config.media,
+    graceMs: config.conversation.mediaTimeoutMs,
+    now,
+    onAudio: (samples) => line.listen(samples),
+    onMetadata: (metadata) => {
+      if (metadata.rateHz !== rateHz) {
+        logger.error({ ...metadata, expected: rateHz }, "media rate differs");
+      }
+    },
+  });
+  const line: AudioLine = { media, listen: () => {} };
+  return line;
+}
+
+/** What the cascade hears and speaks with. */
+interface SpeechParts {
+  readonly voice: Voice;
+  readonly hearing: Hearing;
+  readonly listener: ReturnType<typeof latecomer>;
+}
+
+function openSpeech(options: AttendedCall, opened: AsyncDisposableStack): SpeechParts {
+  const { call, config, logger, phrases } = options;
+  const speech = { ...config.speech, rateHz: config.media.rateHz };
+  const phrased = withPhrases(openVoice(speech), phrases);
+  const voice = opened.use(withHeadStart(phrased, helloOf(options), call));
+  const listener = latecomer();
+  const hearing = opened.use(new Hearing({ speech, listener: listener.forward, logger }));
+  return { voice, hearing, listener };
+}
+
+function helloOf({ config, customer, incoming }: AttendedCall): string {
+  return greeting(config.conversation.company, customer, incoming.context);
+}
+
+async function converseInCascade(
+  options: AttendedCall,
+  line: AudioLine,
+  { voice, hearing, listener, ground }: SpeechParts & { ground: Ground },
+): Promise<ConversationEnd> {
+  const { call, model, logger } = options;
+  const { media } = line;
+  line.listen = (samples) => hearing.write(samples);
+  // Where a realtime session has already spoken, the caller is not greeted a second time.
+  const opening = ground.transcript.begun ? PHRASES.lineInterrupted : ground.greeting;
+  const conversation = new Conversation({ ...ground, greeting: opening, voice, model });
   listener.follow(conversation.listener);
   call.onMediaReturned((returned) => {
     logger.info({}, "media socket came back");
@@ -114,68 +175,59 @@ async function attend(options: AttendedCall): Promise<ConversationEnd> {
     conversation.lineReturned();
   });
   await waitUntilConnected(options);
-  const end = await conversation.run();
-  // Before the connections are closed, which takes a moment the caller would spend in silence.
-  await leave(options);
-  media.close();
-  return end;
+  return conversation.run();
 }
 
-function openMedia(
-  { config, now, logger }: CallSessionOptions,
-  socket: WebSocket,
-  hearing: Hearing,
-): MediaStream {
-  const { rateHz } = config.media;
-  return new MediaStream(socket, {
-    ...config.media,
-    graceMs: config.conversation.mediaTimeoutMs,
-    now,
-    onAudio: (samples) => hearing.write(samples),
-    onMetadata: (metadata) => {
-      if (metadata.rateHz !== rateHz)
-        logger.error({ ...metadata, expected: rateHz }, "media rate differs");
-    },
-  });
+/** Resolves with nothing when the session failed: the cascade takes the call over. */
+async function converseInRealtime(
+  options: AttendedCall,
+  line: AudioLine,
+  ground: Ground,
+): Promise<ConversationEnd | undefined> {
+  const { call, config, customer, incoming, logger } = options;
+  const { media } = line;
+  call.onMediaReturned((returned) => media.attach(returned));
+  await waitUntilConnected(options);
+  try {
+    return await new RealtimeConversation({
+      ...ground,
+      endpoint: config.model,
+      realtime: config.realtime,
+      instructions: instructions(config.conversation.company, customer, incoming.context),
+      onListening: (write) => {
+        line.listen = write;
+      },
+    }).run();
+  } catch (error) {
+    logger.warn({ err: describeError(error) }, "realtime session broke");
+    return call.signal.aborted ? { outcome: "caller-left" } : undefined;
+  }
 }
 
-interface Parts {
-  readonly media: MediaStream;
-  readonly voice: Voice;
-  readonly hello: string;
-}
+type Ground = ReturnType<typeof groundOf>;
 
-function converse(options: AttendedCall, { media, voice, hello }: Parts): Conversation {
-  const { call, config, incoming, store, model, logger, ids, date, now, customer, stage } = options;
+/** What both kinds of conversation stand on. */
+function groundOf(options: AttendedCall, media: MediaStream) {
+  const { call, config, incoming, store, logger, ids, date, now, customer, stage } = options;
   const { context } = incoming;
-  const { company } = config.conversation;
-  const system = systemMessages(company, customer, context);
+  const system = systemMessages(config.conversation.company, customer, context);
   const customerId = customer?.id ?? context.customerId;
-  return new Conversation({
+  const { lingerMs } = config.media;
+  const handOver = { call, config: config.escalation, lingerMs, context, customerId, logger, ids };
+  return {
     config: config.conversation,
-    greeting: hello,
+    greeting: helloOf(options),
     media,
-    voice,
-    model,
     toolbox: openToolbox({ customer }),
     transcript: new Transcript({ store, callId: call.id, system, date }),
-    escalate: (request, say) =>
-      escalate(request, {
-        call,
-        config: config.escalation,
-        lingerMs: config.media.lingerMs,
-        context,
-        customerId,
-        logger,
-        ids,
-        say,
-      }),
+    escalate: (request: EscalationRequest, say: (text: string) => Promise<void>) =>
+      escalate(request, { ...handOver, say }),
     logger,
     stage,
     modelName: config.model.deployment,
     now,
     signal: call.signal,
-  });
+  };
 }
 
 /** CallConnected may be late or lost; a media socket that stays open is proof enough. */

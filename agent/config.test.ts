@@ -140,3 +140,11 @@ test("every variable is in the table of docs/agent.md", () => {
   expect(names.length).toBeGreaterThan(40);
   expect(names.filter((name) => !table.includes(`\`${name}\``))).toEqual([]);
 });
+
+test("realtime mode wants its deployment and 24 kHz", () => {
+  const faults = faultsOf({ ...MINIMUM, AGENT_MODE: "realtime" });
+  expect(faults).toEqual([
+    expect.stringContaining("AZURE_OPENAI_REALTIME_DEPLOYMENT"),
+    expect.stringContaining("AGENT_MEDIA_RATE_HZ"),
+  ]);
+});

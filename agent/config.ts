@@ -44,6 +44,7 @@ export type Config = ReturnType<typeof readValues>;
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const faults: ConfigFault[] = [];
   const config = readValues(new Variables(env, faults));
+  if (config.mode === "realtime") checkRealtime(config, faults);
   if (config.production) checkProduction(config, faults);
   if (faults.length > 0) throw new ConfigError(faults);
   return freezeDeep(config);
@@ -55,7 +56,10 @@ function readValues(read: Variables) {
     service: readService(read),
     acs: readAcs(read),
     speech: readSpeech(read),
+    /** "realtime": one model hears and speaks by itself; the cascade takes over when it fails. */
+    mode: read.oneOf("AGENT_MODE", ["cascade", "realtime"], "cascade"),
     model: readModel(read),
+    realtime: readRealtime(read),
     escalation: readEscalation(read),
     conversation: readConversation(read),
     media: {
@@ -205,6 +209,26 @@ function readConversation(read: Variables) {
     maxTurns: read.integer("AGENT_MAX_TURNS", { from: 1, to: 10_000, or: 200 }),
     maxToolRounds: read.integer("AGENT_MAX_TOOL_ROUNDS", { from: 1, to: 20, or: 4 }),
   };
+}
+
+function readRealtime(read: Variables) {
+  return {
+    deployment: read.optional("AZURE_OPENAI_REALTIME_DEPLOYMENT"),
+    voice: read.text("AZURE_OPENAI_REALTIME_VOICE", "marin"),
+    transcriptionModel: read.text("AZURE_OPENAI_TRANSCRIPTION_MODEL", "whisper-1"),
+  };
+}
+
+/** The realtime model speaks 24 kHz only. */
+function checkRealtime({ realtime, media }: Config, faults: ConfigFault[]): void {
+  if (realtime.deployment === undefined) {
+    const expected = "a deployment (AGENT_MODE is realtime)";
+    faults.push({ name: "AZURE_OPENAI_REALTIME_DEPLOYMENT", expected, got: "nothing" });
+  }
+  if (media.rateHz !== 24_000) {
+    const expected = "24000 (AGENT_MODE is realtime)";
+    faults.push({ name: "AGENT_MEDIA_RATE_HZ", expected, got: String(media.rateHz) });
+  }
 }
 
 /** What a laboratory may do and a deployment may not. */

@@ -30,6 +30,11 @@ export class Transcript {
     this.#date = options.date;
   }
 
+  /** Whether anything has been said. */
+  get begun(): boolean {
+    return this.#messages.length > 0;
+  }
+
   get messages(): readonly Message[] {
     return [...this.#system, ...this.#messages];
   }

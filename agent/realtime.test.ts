@@ -1,0 +1,198 @@
+import { expect, test } from "vitest";
+import { PHRASES, REPROMPTS } from "./phrases.ts";
+import { until } from "./testing/call-service.ts";
+import { type RealtimeService, startRealtimeService } from "./testing/realtime-service.ts";
+import { INCOMING, post, spoken, startWorld, type World } from "./testing/world.ts";
+
+const GREETING = "Hello Dana, I see you are calling about billing. How can I help you today?";
+
+type Session = RealtimeService["sessions"][number];
+
+interface RealtimeWorld extends AsyncDisposable {
+  readonly world: World;
+  readonly service: RealtimeService;
+}
+
+async function startRealtimeWorld(env: Record<string, string> = {}): Promise<RealtimeWorld> {
+  const stack = new AsyncDisposableStack();
+  const service = stack.use(await startRealtimeService());
+  const world = stack.use(
+    await startWorld({
+      env: {
+        AGENT_MODE: "realtime",
+        AGENT_MEDIA_RATE_HZ: "24000",
+        AGENT_PLAYOUT_LATENCY_MS: "0",
+        AZURE_OPENAI_REALTIME_DEPLOYMENT: "voice",
+        AZURE_OPENAI_ENDPOINT: service.url,
+        ...env,
+      },
+      calls: { rateHz: 24_000 },
+    }),
+  );
+  return { world, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** A connected call whose session has been asked to greet. */
+async function connect({ world, service }: RealtimeWorld) {
+  await post(world.agent.webhookUrl, INCOMING);
+  const media = await world.calls.openMedia();
+  await world.calls.event("CallConnected");
+  const session = await until(() => service.sessions[0]);
+  await until(() => asked(session, GREETING));
+  return { media, session };
+}
+
+/** Whether the session has been asked to say this. */
+function asked({ received }: Session, text: string): boolean {
+  return received.some(
+    (event) => event.type === "response.create" && JSON.stringify(event).includes(text),
+  );
+}
+
+function turns(world: World): string[] {
+  const [call] = world.agent.store.calls();
+  return world.agent.store
+    .turns(call?.id ?? "")
+    .map(({ role, text, interrupted }) => `${role}${interrupted ? " (cut)" : ""}: ${text}`);
+}
+
+test("a session is configured for the telephone and asked to greet", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  expect(session.url).toBe("/openai/v1/realtime?model=voice");
+  expect(session.received[0]).toMatchObject({
+    type: "session.update",
+    session: {
+      type: "realtime",
+      output_modalities: ["audio"],
+      audio: {
+        input: {
+          format: { type: "audio/pcm", rate: 24_000 },
+          turn_detection: { interrupt_response: true },
+        },
+        output: { format: { type: "audio/pcm", rate: 24_000 }, voice: "marin" },
+      },
+    },
+  });
+  expect(JSON.stringify(session.received[0])).toContain("escalate_to_human");
+});
+
+test("audio goes both ways and the words are kept", async () => {
+  await using line = await startRealtimeWorld();
+  const { media, session } = await connect(line);
+  session.speaks("a", "Hello Dana.");
+  session.done();
+  await until(() => media.totalBytes === 2 * 480);
+  media.frame();
+  await until(() => session.received.some(({ type }) => type === "input_audio_buffer.append"));
+  await until(() => turns(line.world).includes("agent: Hello Dana."));
+  session.callerBegins();
+  session.callerSays("What is my plan?");
+  await until(() => turns(line.world).length === 2);
+  expect(turns(line.world)).toEqual(["agent: Hello Dana.", "caller: What is my plan?"]);
+});
+
+test("an interruption stops the audio and cuts the model's memory to what was heard", async () => {
+  await using line = await startRealtimeWorld();
+  const { media, session } = await connect(line);
+  const words = Array.from({ length: 100 }, (_, index) => `word${index}`).join(" ");
+  session.speaks("a", words);
+  await until(() => media.totalBytes >= 100 * 480);
+  session.callerBegins();
+  await until(() => media.stops === 1);
+  session.done("cancelled");
+  const truncate = await until(() =>
+    session.received.find(({ type }) => type === "conversation.item.truncate"),
+  );
+  const heardMs = Number(truncate["audio_end_ms"]);
+  expect(truncate).toMatchObject({ item_id: "a", content_index: 0 });
+  expect(heardMs).toBeLessThan(1000);
+  const [cut] = turns(line.world);
+  const heard = cut?.replace("agent (cut): ", "") ?? "";
+  expect(words.startsWith(heard)).toBe(true);
+  expect(heard.split(" ").length).toBeLessThanOrEqual(Math.ceil(heardMs / 10) + 1);
+});
+
+test("tools are used, and the model goes on with their result", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  session.done();
+  session.callerSays("My plan?");
+  session.calls("look_up_customer", {});
+  session.done();
+  const result = await until(() =>
+    session.received.find(({ type }) => type === "conversation.item.create"),
+  );
+  expect(JSON.stringify(result)).toContain("Premium");
+  await until(() => session.received.at(-1)?.type === "response.create");
+});
+
+test("escalation transfers with the summary; a refused one keeps the caller", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  session.done();
+  session.calls("escalate_to_human", { summary: "Wants a refund." });
+  session.done();
+  await until(() => asked(session, PHRASES.connecting));
+  session.speaks("b", PHRASES.connecting);
+  session.done();
+  const { body } = await line.world.calls.request(/:transferToParticipant$/);
+  expect(JSON.stringify(body)).toContain("Wants%20a%20refund.");
+  const resultInformation = { code: 486, subCode: 560486 };
+  await line.world.calls.event("CallTransferFailed", {
+    operationContext: body["operationContext"],
+    resultInformation,
+  });
+  await until(() => asked(session, PHRASES.transferFailed));
+});
+
+test("the model ends the call", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  session.speaks("a", "Goodbye.");
+  session.calls("end_call", {});
+  session.done();
+  await line.world.calls.request(/:terminate$/);
+  await until(() => line.world.agent.activeCalls === 0);
+  expect(line.world.agent.store.calls()[0]).toMatchObject({ outcome: "completed" });
+});
+
+test("a silent caller is asked twice, then told goodbye", async () => {
+  await using line = await startRealtimeWorld({ AGENT_SILENCE_MS: "100" });
+  const { session } = await connect(line);
+  session.done();
+  for (const text of [...REPROMPTS, PHRASES.silenceGoodbye]) {
+    await until(() => asked(session, text));
+    session.done();
+  }
+  await until(() => line.world.agent.activeCalls === 0);
+  expect(line.world.agent.store.calls()[0]).toMatchObject({ outcome: "silent" });
+});
+
+test("a session that is refused is replaced by the cascade, which greets", async () => {
+  await using line = await startRealtimeWorld();
+  line.service.refuse = 401;
+  await post(line.world.agent.webhookUrl, INCOMING);
+  await line.world.calls.openMedia();
+  await line.world.calls.event("CallConnected");
+  await spoken(line.world, GREETING);
+  expect(line.world.speech.formats[0]).toBe("raw-24khz-16bit-mono-pcm");
+});
+
+test("a session that drops is replaced by the cascade, which does not greet again", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  session.speaks("a", "Hello Dana.");
+  session.done();
+  await until(() => turns(line.world).length === 1);
+  session.drop();
+  await spoken(line.world, PHRASES.lineInterrupted);
+  expect(line.world.agent.activeCalls).toBe(1);
+});
+
+test("a session that never answers is replaced by the cascade", async () => {
+  await using line = await startRealtimeWorld({ AZURE_OPENAI_STALL_TIMEOUT_MS: "100" });
+  await connect(line);
+  await spoken(line.world, GREETING);
+  expect(line.world.agent.activeCalls).toBe(1);
+});
