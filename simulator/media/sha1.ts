@@ -1,9 +1,21 @@
 import { write32 } from "./rtp.ts";
 
 /** The five chaining words. */
-type Chain = [number, number, number, number, number];
+interface Chain {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  readonly d: number;
+  readonly e: number;
+}
 
-const INITIAL: Readonly<Chain> = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0];
+const INITIAL: Chain = {
+  a: 0x67452301,
+  b: 0xefcdab89 | 0,
+  c: 0x98badcfe | 0,
+  d: 0x10325476,
+  e: 0xc3d2e1f0 | 0,
+};
 const BLOCK_OCTETS = 64;
 const DIGEST_OCTETS = 20;
 
@@ -12,9 +24,9 @@ const DIGEST_OCTETS = 20;
  * hashed once, a message then costs its own blocks and one more, and nothing is allocated.
  */
 export class HmacSha1 {
-  readonly #inner: Readonly<Chain>;
-  readonly #outer: Readonly<Chain>;
-  #state: Readonly<Chain> = INITIAL;
+  readonly #inner: Chain;
+  readonly #outer: Chain;
+  #state: Chain = INITIAL;
   readonly #block = new Uint8Array(BLOCK_OCTETS);
   readonly #view = new DataView(this.#block.buffer);
   readonly #schedule = new Int32Array(80);
@@ -73,12 +85,13 @@ export class HmacSha1 {
   }
 
   #writeDigest(): void {
-    this.#state.forEach((word, index) => {
+    const { a, b, c, d, e } = this.#state;
+    for (const [index, word] of [a, b, c, d, e].entries()) {
       write32(this.#digest, index * 4, word);
-    });
+    }
   }
 
-  #keyState(key: Uint8Array, pad: number): Readonly<Chain> {
+  #keyState(key: Uint8Array, pad: number): Chain {
     this.#state = INITIAL;
     this.#block.fill(0);
     this.#block.set(key);
@@ -100,26 +113,50 @@ export class HmacSha1 {
     return words;
   }
 
+  /** FIPS 180-4 §6.1.2, a loop for each of the four round functions. */
   #compress(): void {
     const words = this.#expand();
-    const [a0, b0, c0, d0, e0] = this.#state;
-    let [a, b, c, d, e] = this.#state;
-    for (let t = 0; t < 80; t++) {
-      const sum = (((a << 5) | (a >>> 27)) + mix(t, b, c, d) + e + (words[t] ?? 0)) | 0;
+    const before = this.#state;
+    let { a, b, c, d, e } = before;
+    for (let t = 0; t < 20; t++) {
+      const sum = ((a << 5) | (a >>> 27)) + ((b & c) | (~b & d)) + e + 0x5a827999 + (words[t] ?? 0);
       e = d;
       d = c;
       c = (b << 30) | (b >>> 2);
       b = a;
-      a = sum;
+      a = sum | 0;
     }
-    this.#state = [(a0 + a) | 0, (b0 + b) | 0, (c0 + c) | 0, (d0 + d) | 0, (e0 + e) | 0];
+    for (let t = 20; t < 40; t++) {
+      const sum = ((a << 5) | (a >>> 27)) + (b ^ c ^ d) + e + 0x6ed9eba1 + (words[t] ?? 0);
+      e = d;
+      d = c;
+      c = (b << 30) | (b >>> 2);
+      b = a;
+      a = sum | 0;
+    }
+    for (let t = 40; t < 60; t++) {
+      const sum =
+        ((a << 5) | (a >>> 27)) + ((b & c) | (d & (b | c))) + e + 0x8f1bbcdc + (words[t] ?? 0);
+      e = d;
+      d = c;
+      c = (b << 30) | (b >>> 2);
+      b = a;
+      a = sum | 0;
+    }
+    for (let t = 60; t < 80; t++) {
+      const sum = ((a << 5) | (a >>> 27)) + (b ^ c ^ d) + e + 0xca62c1d6 + (words[t] ?? 0);
+      e = d;
+      d = c;
+      c = (b << 30) | (b >>> 2);
+      b = a;
+      a = sum | 0;
+    }
+    this.#state = {
+      a: (before.a + a) | 0,
+      b: (before.b + b) | 0,
+      c: (before.c + c) | 0,
+      d: (before.d + d) | 0,
+      e: (before.e + e) | 0,
+    };
   }
-}
-
-/** The round function and constant of step `t` (FIPS 180-4 §4.1.1, §4.2.1). */
-function mix(t: number, b: number, c: number, d: number): number {
-  if (t < 20) return ((b & c) | (~b & d)) + 0x5a827999;
-  if (t < 40) return (b ^ c ^ d) + 0x6ed9eba1;
-  if (t < 60) return ((b & c) | (b & d) | (c & d)) + 0x8f1bbcdc;
-  return (b ^ c ^ d) + 0xca62c1d6;
 }
