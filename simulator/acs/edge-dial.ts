@@ -242,13 +242,16 @@ class OutgoingInvite {
 
   /** A 2xx that crosses our CANCEL still makes a call, which has to be ended. */
   async #disown(transaction: ClientTransaction): Promise<void> {
-    const late = await transaction.final.catch(() => undefined);
-    if (late === undefined || late.status >= 300) return;
-    const dialog = await this.#acknowledge(transaction, late);
-    const { request, nextHop } = dialog.request("BYE");
-    const target = this.#edge.endpoint(this.#order.trunk, nextHop);
-    const stack = this.#edge.stack(this.#datacenter);
-    await stack.request(request, { target }).final.catch(() => undefined);
+    try {
+      const late = await transaction.final;
+      if (late.status >= 300) return;
+      const dialog = await this.#acknowledge(transaction, late);
+      const { request, nextHop } = dialog.request("BYE");
+      const target = this.#edge.endpoint(this.#order.trunk, nextHop);
+      await this.#edge.stack(this.#datacenter).request(request, { target }).final;
+    } catch {
+      // Nobody waits for this call any more; what did not arrive is in the trace.
+    }
   }
 
   async #acknowledge(transaction: ClientTransaction, response: SipResponse): Promise<Dialog> {

@@ -7,7 +7,7 @@ const USER_TO_USER = "user-to-user";
 /** A custom header that breaks a documented rule. */
 export interface HeaderViolation {
   readonly name: string;
-  readonly rule: "count" | "key" | "keyLength" | "value" | "valueLength" | "reserved" | "repeated";
+  readonly rule: "count" | "key" | "keyLength" | "value" | "valueLength" | "repeated";
   readonly message: string;
 }
 
@@ -44,15 +44,6 @@ export function filterCustomHeaders(
     if (admitted !== undefined) kept.set(name.toLowerCase(), admitted);
   }
   return { headers: Object.fromEntries(kept.values()), violations };
-}
-
-/** What a REST request's `sipHeaders` break; full header names (`X-AI-Summary`). */
-export function headerViolations(headers: Readonly<Record<string, string>>): HeaderViolation[] {
-  const reserved = Object.keys(headers)
-    .filter((name) => !isCustomHeader(name))
-    .map((name) => complaint(name, "reserved", "is not a custom header name"));
-  const filtered = filterCustomHeaders(Object.entries(headers), { mode: "strict" });
-  return [...reserved, ...filtered.violations];
 }
 
 /** Would this value end the header or the message? Nothing may ever put such a value on a wire. */

@@ -13,7 +13,7 @@ import {
 } from "./testing/edge-lab.ts";
 
 const SEED = 20_260_312;
-const ROUNDS = 300;
+const ROUNDS = 120;
 let certificates: EdgeCertificates;
 
 beforeAll(async () => {
