@@ -48,6 +48,16 @@ test("beyond the limit an item is not taken", () => {
   expect([calls.push("one"), calls.push("two"), calls.push("three")]).toEqual([true, true, false]);
 });
 
+test("an item that was taken back is not served", async () => {
+  const calls = waiting();
+  calls.push("one");
+  calls.push("two");
+  calls.remove("one");
+  calls.remove("never there");
+
+  expect(await calls.next()).toBe("two");
+});
+
 test("closing tells everyone who still waits", async () => {
   const calls = waiting();
   const wait = calls.next();

@@ -39,6 +39,12 @@ export class Waiting<Item> {
     return true;
   }
 
+  /** Takes back an item that nobody has taken yet. */
+  remove(item: Item): void {
+    const index = this.#items.indexOf(item);
+    if (index >= 0) this.#items.splice(index, 1);
+  }
+
   /** Rejects with {@link WaitTimeout} or the signal's reason. Default: waits 10 s. */
   async next({ signal, timeoutMs = 10_000 }: { signal?: AbortSignal; timeoutMs?: number } = {}) {
     signal?.throwIfAborted();

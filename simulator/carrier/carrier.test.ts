@@ -216,6 +216,17 @@ test("a re-INVITE is answered by the other side, also after one that was refused
   expect(await caller.receive(/^SIP\/2.0 200[^]*CSeq: 3/)).toContain("a=recvonly");
 });
 
+test("a body that is not SDP passes with its type", async () => {
+  const { caller, ivr } = await network();
+  const headers = invite().slice(0, invite().indexOf("Content-Type"));
+  caller.send(`${headers}Content-Type: text/plain\nContent-Length: 5\n\nhello`);
+
+  const onward = await ivr.receive(/^INVITE/);
+
+  expect(header(onward, "Content-Type")).toBe("text/plain");
+  expect(onward).toMatch(/\r\n\r\nhello$/);
+});
+
 test("INFO passes with its body and its answer; REFER is not the carrier's business", async () => {
   const { caller, ivr } = await network();
   const { answered } = await connect({ caller, ivr });

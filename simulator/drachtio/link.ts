@@ -31,7 +31,7 @@ export async function callThrough(
   invitation: Invitation,
   options: ThroughOptions,
 ): Promise<LinkEnd> {
-  const { srf, clock, uri, signal, onConnected = () => {}, ...rest } = options;
+  const { srf, clock, uri, signal, headers = {}, onConnected = () => {}, ...rest } = options;
   if (invitation.offer === "") {
     // RFC 3261 §13.2.1 allows a late offer; to pass one on, the answer would have to wait in our ACK.
     invitation.refuse(488, undefined, { Warning: '399 linecheck "an offer is needed"' });
@@ -40,7 +40,8 @@ export async function callThrough(
   const onProvisional = ({ status, body }: Srf.SrfResponse) =>
     invitation.progress(status, body ? { sdp: body } : {});
   try {
-    const onward = { ...rest, localSdp: invitation.offer, signal, onProvisional };
+    const typed = { ...headers, "Content-Type": contentTypeOf(invitation) };
+    const onward = { ...rest, headers: typed, localSdp: invitation.offer, signal, onProvisional };
     const callee = await dial(srf, uri, onward);
     const caller = await answerOrHangUp(invitation, { callee, clock, sdp: callee.remote.sdp });
     onConnected();
@@ -50,6 +51,11 @@ export async function callThrough(
     passRefusal(invitation, error);
     return { by: "refused", status: error.status, reason: error.reason };
   }
+}
+
+/** The body passes whatever it is; without a type it can only be meant as SDP (RFC 3261 §20.15). */
+function contentTypeOf({ request }: Invitation): string {
+  return request.has("Content-Type") ? request.get("Content-Type") : "application/sdp";
 }
 
 export interface AnswerOptions extends ResponseOptions {

@@ -67,6 +67,27 @@ test("a caller who gives up is seen, and the call cannot be answered any more", 
   await expect(incoming.answer()).rejects.toMatchObject({ code: "CALL_GONE" });
 });
 
+test("a caller who gave up unseen is nobody's next call", async ({ signal }) => {
+  const { phone, ring, trace } = await reachable();
+  const patience = new AbortController();
+  const first = ring(AbortSignal.any([signal, patience.signal])).catch((error: unknown) => error);
+  await trace.waitFor((event) => event.type === "sip" && /180 Ringing/.test(event.message), {
+    timeoutMs: 2_000,
+    what: "180",
+  });
+  patience.abort(new Error("gave up"));
+  await first;
+  await trace.waitFor((event) => event.type === "sip" && /487 Request/.test(event.message), {
+    timeoutMs: 2_000,
+    what: "487",
+  });
+
+  const second = ring(signal);
+  await (await phone.nextCall({ signal })).answer();
+
+  expect((await second).remote.sdp).toContain("m=audio");
+});
+
 test("an offer without usable audio is refused with 488 and the answer says why", async ({
   signal,
 }) => {

@@ -54,7 +54,7 @@ export interface Phone extends AsyncDisposable {
   dial(number: string, options?: CallOptions): Promise<RingingCall>;
   /** Makes the phone reachable. Rejects with {@link RegistrationRefused}. */
   register(): Promise<void>;
-  /** The next call that rings here, past ones first. Rejects with {@link WaitTimeout}. */
+  /** The next call that rings here, those that ring already first. Rejects with {@link WaitTimeout}. */
   nextCall(options?: { signal?: AbortSignal; timeoutMs?: number }): Promise<IncomingPhoneCall>;
 }
 
@@ -185,14 +185,18 @@ class SoftPhone implements Phone {
 
   #ring(invitation: Invitation): void {
     const { clock } = this.#options;
-    this.#ringing.add(invitation);
-    invitation.stateChange.addListener(() => this.#ringing.delete(invitation));
     const call = incomingCall({
       clock,
       invitation,
       openMedia: (callId) => this.#openMedia(callId),
       describe: (descriptions) => this.#describe(invitation, descriptions),
       onAnswered: (answered) => this.#keep(answered),
+    });
+    this.#ringing.add(invitation);
+    invitation.stateChange.addListener(() => {
+      this.#ringing.delete(invitation);
+      // A caller who gave up before anybody looked is nobody's next call.
+      this.#incoming.remove(call);
     });
     if (this.#incoming.push(call)) return;
     this.#complain("PHONE_BUSY", `${MAX_RINGING} calls ring already; refused with 486`);
