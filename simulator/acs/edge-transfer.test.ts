@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
 import { createCertificateAuthority, createKeyPair } from "../certificates.ts";
-import { systemClock } from "../clock.ts";
+import { manualClock, systemClock } from "../clock.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
 import type { PstnLeg } from "./pstn.ts";
 import {
@@ -302,24 +302,29 @@ test("a REFER that the border controller refuses fails the transfer at once", as
 });
 
 test("without a final NOTIFY the transfer times out and the call drops", async () => {
-  await using lab = await startOnlineLab({ certificates, policy: { transferTimeoutMs: 100 } });
+  const time = manualClock({ start: clock.date() });
+  const policy = { transferTimeoutMs: 2_000 };
+  await using lab = await startOnlineLab({ certificates, clock: time, policy });
   const { leg, call } = await connect(lab);
   const { settled } = await refer(lab, leg);
   await call.notify("SIP/2.0 100 Trying", "active;expires=60");
+  await time.advance(2_000);
   expect(await settled).toMatchObject({
     code: 408,
     subCode: 500_001,
     message:
-      "transfer to +18005550150: no final NOTIFY within 100 ms (NOTIFY so far: 100; no referred INVITE came)",
+      "transfer to +18005550150: no final NOTIFY within 2000 ms (NOTIFY so far: 100; no referred INVITE came)",
   });
   expect(await leg.ended).toEqual({ by: "network" });
 });
 
 test("by policy the call survives a missing NOTIFY", async () => {
-  const policy = { transferTimeoutMs: 50, missingNotify: "keep" } as const;
-  await using lab = await startOnlineLab({ certificates, policy });
+  const time = manualClock({ start: clock.date() });
+  const policy = { transferTimeoutMs: 2_000, missingNotify: "keep" } as const;
+  await using lab = await startOnlineLab({ certificates, clock: time, policy });
   const { leg } = await connect(lab);
   const { settled } = await refer(lab, leg);
+  await time.advance(2_000);
   expect(await settled).toMatchObject({ code: 408 });
   expect(lab.edge.liveDialogs).toBe(1);
 });
