@@ -51,10 +51,6 @@ export function isReliable(transport: TransportName): boolean {
   return transport !== "udp";
 }
 
-export function isSecure(transport: TransportName): boolean {
-  return transport === "tls" || transport === "wss";
-}
-
 /** Port used when a URI names none (RFC 3261 §19.1.2, RFC 7118 §5). */
 export function defaultPort(transport: TransportName): number {
   if (transport === "ws") return 80;

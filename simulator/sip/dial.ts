@@ -14,11 +14,13 @@ export interface DialOptions {
   localAddress: string | undefined;
   clientTls: ListenOptions["clientTls"];
   setup: ConnectionSetup;
+  /** The stack is going away. */
+  signal: AbortSignal;
 }
 
-/** Opens a connection. Rejects with SIP_TRANSPORT when that fails or takes too long. */
+/** Opens a connection. Rejects with SIP_TRANSPORT when that fails, takes too long or is aborted. */
 export async function dial(options: DialOptions): Promise<StreamLike> {
-  const { target, setup } = options;
+  const { target, setup, signal } = options;
   const { promise, resolve, reject } = Promise.withResolvers<StreamLike>();
   const attempt = begin(options, resolve, (cause) => {
     const text = `cannot connect to ${formatHostPort(target.host, target.port)} by ${target.transport}: ${cause.message}`;
@@ -28,7 +30,13 @@ export async function dial(options: DialOptions): Promise<StreamLike> {
   using _deadline = setup.clock.after(connectTimeoutMs, () =>
     attempt.abandon(new Error(`no connection after ${connectTimeoutMs} ms`)),
   );
-  return await promise;
+  const abort = () => attempt.abandon(new Error("the SIP stack is closed"));
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await promise;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }
 
 interface Attempt {

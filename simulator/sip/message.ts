@@ -26,13 +26,13 @@ export interface Defect {
   message: string;
 }
 
-export interface MessageParts {
+interface MessageParts {
   headers?: HeaderInput;
   body?: Buffer | string;
 }
 
 /** How a received message came to be; only the parser makes one. */
-export interface ReceivedParts {
+interface ReceivedParts {
   raw: Buffer;
   startLine: string;
   headers: HeaderTable;

@@ -198,7 +198,8 @@ export class ServerMachine implements ServerTransaction {
     // A proxy passes on every 2xx of a fork; an endpoint has only one.
     const second = this.#state === "accepted" && !this.#relays;
     if (!second && this.#table[this.#state]?.[event] !== undefined) return;
-    const text = `${this.request.method} was already answered with ${this.#status}`;
+    const over = this.#state === "terminated" ? "is over, last" : "was already";
+    const text = `${this.request.method} ${over} answered with ${this.#status}`;
     throw new SipError("SIP_STATE", `${text}; cannot send ${status}`);
   }
 

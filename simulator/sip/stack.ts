@@ -31,7 +31,7 @@ export interface SipStackOptions {
   onAck?: (ack: SipRequest, flow: Flow) => void;
   /** A response that belongs to no transaction. Default: dropped. */
   onResponse?: (response: SipResponse, flow: Flow) => void;
-  /** Accepts or refuses an inbound connection once it is established (after the handshake). */
+  /** Told of each inbound connection after its handshake; may close it. */
   onConnection?: (connection: SipConnection) => void;
   /**
    * Last look at every message before it goes out, the stack's own ones (100, 487, ACK, CANCEL)
@@ -62,7 +62,7 @@ export interface SipStackOptions {
   ids?: () => string;
 }
 
-export interface Listener {
+interface Listener {
   transport: TransportName;
   host: string;
   port: number;

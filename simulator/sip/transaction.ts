@@ -34,8 +34,8 @@ export interface ClientTransaction extends AsyncIterable<SipResponse> {
    */
   readonly final: Promise<SipResponse>;
   /**
-   * Every response but 100s repeated by UDP: provisional ones as they come, each final once, and for an INVITE one
-   * 2xx per fork (To tag). With the request option `everyResponse` also the repeated ones.
+   * Provisional responses as they come, each final one once, and for an INVITE one 2xx per fork
+   * (To tag). With the request option `everyResponse` also the repeated 2xx.
    * Responses that came before the listener are delivered to it at once.
    */
   onResponse(listener: (response: SipResponse, flow: Flow) => void): () => void;

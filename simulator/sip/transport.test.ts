@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { systemClock } from "../clock.ts";
+import { manualClock, systemClock } from "../clock.ts";
 import type { TransportName } from "./connection.ts";
+import type { SipError } from "./error.ts";
 import type { Limits } from "./limits.ts";
 import { type SipStackOptions } from "./stack.ts";
 import {
@@ -315,6 +316,16 @@ test("a WebSocket message that stays incomplete or is too large ends the connect
   expect(uas.errors()).toEqual(["SIP_LIMIT"]);
 });
 
+test("a body that is no UTF-8 crosses a WebSocket", async () => {
+  await using uas = await startUdp({ listen: listen("ws") });
+  await using uac = await startUdp({ listen: listen("ws") });
+  const request = outgoing("MESSAGE", `sip:127.0.0.1:${uas.port};transport=ws`);
+  request.body = Buffer.from([0xff, 0x00, 0xfe]);
+  uac.stack.request(request);
+  await expect.poll(() => uas.requests.length).toBe(1);
+  expect(uas.requests[0]?.request.body).toEqual(Buffer.from([0xff, 0x00, 0xfe]));
+});
+
 test("a request to a WebSocket peer goes down the connection it opened", async () => {
   await using uas = await startUdp({ listen: listen("ws") });
   await using phone = await startUdp({ ...answering, listen: listen("ws") });
@@ -324,6 +335,16 @@ test("a request to a WebSocket peer goes down the connection it opened", async (
   const request = outgoing("INVITE", "sip:phone@abc.invalid;transport=ws");
   const [connection] = uas.stack.connections;
   expect((await uas.stack.request(request, { connection }).final).status).toBe(200);
+});
+
+test("disposal does not wait for a connection that is being opened", async () => {
+  await using mute = await tcpServer();
+  const uac = await startUdp({ clock: manualClock(), listen: listen("tls") });
+  const target = { transport: "tls" as const, host: "127.0.0.1", port: mute.port };
+  const connecting = uac.stack.connect(target).catch((error: SipError) => error.code);
+  await mute.accept();
+  await uac[Symbol.asyncDispose]();
+  expect(await connecting).toBe("SIP_TRANSPORT");
 });
 
 test("a half-open TLS connection does not hold up disposal", async () => {

@@ -216,6 +216,7 @@ export class TransportLayer implements AsyncDisposable {
       target,
       localAddress: options.localAddress ?? clientTls?.localAddress,
       clientTls,
+      signal: this.#stop.signal,
       setup: this.#connectionSetup({ transport, servername, outbound: true }),
     });
     if (options.localAddress !== undefined) this.#bound.set(connection, options.localAddress);

@@ -18,7 +18,7 @@ export interface SipUri {
 }
 
 /** Any other scheme: `tel:`, `urn:`, `http:`… */
-export interface OtherUri {
+interface OtherUri {
   kind: "other";
   /** In lower case. */
   scheme: string;

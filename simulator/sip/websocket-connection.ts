@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { Socket } from "node:net";
 import type { RawData, WebSocket } from "ws";
 import { SipError } from "./error.ts";
@@ -37,8 +38,9 @@ export class WebSocketConnection extends StreamLike {
       return;
     }
     this.active();
-    // Text frames suit UTF-8; anything else (RFC 7118 §4.2) has to go as binary.
-    this.#webSocket.send(bytes, { binary: false }, (error) => done(error ?? undefined));
+    // A text frame must be UTF-8; other bodies go as binary (RFC 7118 §4.2).
+    const binary = !isUtf8(bytes);
+    this.#webSocket.send(bytes, { binary }, (error) => done(error ?? undefined));
   }
 
   override close(): void {

@@ -1,5 +1,5 @@
 import type { Clock } from "../../clock.ts";
-import { isReliable, type TransportName } from "../connection.ts";
+import type { TransportName } from "../connection.ts";
 import type { SipMessage } from "../message.ts";
 import { parseMessage } from "../parser.ts";
 import type { WireConnection } from "../stream-connection.ts";
@@ -38,10 +38,6 @@ export class RecordingConnection implements WireConnection {
 
   get startLines(): string[] {
     return this.written.map(({ message }) => message.startLine);
-  }
-
-  get isReliable(): boolean {
-    return isReliable(this.transport);
   }
 
   write(bytes: Buffer, done: (error: Error | undefined) => void): void {
