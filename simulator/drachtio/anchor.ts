@@ -7,7 +7,7 @@ export interface DescribedMedia {
   accept(answer: string): void;
 }
 
-export type MediaDirection = "sendrecv" | "sendonly" | "recvonly" | "inactive";
+type MediaDirection = "sendrecv" | "sendonly" | "recvonly" | "inactive";
 
 export interface AnchorOptions {
   /** Headers of our answers, such as a Contact with a name. */

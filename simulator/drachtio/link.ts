@@ -97,7 +97,7 @@ export function passRefusal(
  * BYE, re-INVITE and INFO of one side go to the other. Resolves when the call is over and both
  * sides know.
  */
-export async function linkDialogs(
+async function linkDialogs(
   caller: Srf.Dialog,
   callee: Srf.Dialog,
   { clock, signal }: { clock: Clock; signal: AbortSignal },

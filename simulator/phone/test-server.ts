@@ -6,8 +6,6 @@ import { openMediaSession } from "../media/session.ts";
 import { openTrace, silentTrace } from "../trace.ts";
 import { type PhoneOptions, startPhone } from "./phone.ts";
 
-export type TestServer = Awaited<ReturnType<typeof openTestServer>>;
-
 /** A SIP server over WebSocket with a drachtio application, and a phone that is connected to it. */
 export async function openTestServer(options: Partial<PhoneOptions> = {}) {
   await using opened = new AsyncDisposableStack();
