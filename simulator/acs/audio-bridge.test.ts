@@ -1,5 +1,6 @@
+import { performance } from "node:perf_hooks";
 import { expect, test } from "vitest";
-import { manualClock } from "../clock.ts";
+import { manualClock, systemClock } from "../clock.ts";
 import { AudioBridge, type BridgeFrame } from "./audio-bridge.ts";
 import { MemoryLeg } from "./testing/gateway.ts";
 
@@ -8,12 +9,14 @@ const frame = (value: number, length = 160) => new Int16Array(length).fill(value
 
 function setUp(...names: string[]) {
   const clock = manualClock();
-  const bridge = new AudioBridge({ clock, limitMs: 1000 });
+  const drops: string[] = [];
+  const onDrop = (where: string, droppedMs: number) => drops.push(`${where} ${droppedMs}`);
+  const bridge = new AudioBridge({ clock, limitMs: 1000, onDrop });
   const legs = names.map((name) => new MemoryLeg(name, LEG));
   for (const leg of legs) bridge.attach(leg.id, leg);
   const [a, b, c] = legs;
   if (a === undefined) throw new Error("a leg is needed");
-  return { clock, bridge, a, b: b ?? a, c: c ?? a };
+  return { clock, bridge, drops, a, b: b ?? a, c: c ?? a };
 }
 
 const levels = (leg: MemoryLeg) => leg.written.map(({ samples }) => samples[0]);
@@ -55,7 +58,7 @@ test("a source for one leg is heard by that leg alone, even on hold", async () =
   const { bridge, clock, a, b } = setUp("a", "b");
   using source = bridge.open(["a"]);
   bridge.set("a", { isHeld: true });
-  source.write(frame(9), 8000);
+  source.write(frame(9, 320), 8000);
   b.speak(frame(50));
   a.speak(frame(60));
   await clock.advance(20);
@@ -95,19 +98,49 @@ test("flush drops what waits, in the mixer as in the leg", async () => {
 });
 
 test("audio beyond the limit is dropped and counted", () => {
-  const { bridge } = setUp("a");
+  const { bridge, drops } = setUp("a");
   using source = bridge.open();
   source.write(frame(1, 7200), 8000);
   source.write(frame(1, 1600), 8000);
   expect([source.queuedMs, source.overflowMs]).toEqual([900, 200]);
+  expect(drops).toEqual(["play-out queue 200"]);
 });
 
-test("a leg that sends faster than it is mixed cannot pile up delay", async () => {
-  const { bridge, clock, a, b } = setUp("a", "b");
-  for (let value = 1; value <= 20; value++) a.speak(frame(value));
+test("frames beyond half a second that wait for the mixer are dropped, oldest first, and told", async () => {
+  const { bridge, clock, drops, a, b } = setUp("a", "b");
+  for (let value = 1; value <= 27; value++) a.speak(frame(value));
   await clock.advance(20);
-  expect(levels(b)).toEqual([16]);
+  expect(levels(b)).toEqual([3]);
+  expect(drops).toEqual(["party queue 20", "party queue 20"]);
   bridge[Symbol.dispose]();
+});
+
+test.each([1, 2])("nothing is lost when the process stands still, with %i legs", async (count) => {
+  const clock = systemClock();
+  const drops: number[] = [];
+  const onDrop = (_where: string, droppedMs: number) => drops.push(droppedMs);
+  const bridge = new AudioBridge({ clock, limitMs: 10_000, onDrop });
+  const ear = new MemoryLeg("ear", LEG);
+  const mouth = new MemoryLeg("mouth", LEG);
+  bridge.attach("ear", ear);
+  if (count === 2) bridge.attach("mouth", mouth);
+  using source = bridge.open();
+  const total = 60;
+  let said = 0;
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  const speaking = clock.every(10, () => {
+    if (said === 20) standStill(150);
+    if (said < total) source.write(frame(++said, 80), 8000);
+    if (ear.written.some(({ samples }) => samples.includes(total))) resolve();
+  });
+  await done;
+  await clock.sleep(100);
+  speaking.cancel();
+  bridge[Symbol.dispose]();
+  const heard = ear.written.flatMap(({ samples }) => [...samples].filter((sample) => sample !== 0));
+  const expected = Array.from({ length: total }, (_, n) => Array.from(frame(n + 1, 80))).flat();
+  expect(heard).toEqual(expected);
+  expect(drops).toEqual([]);
 });
 
 test("a listener hears the sources it asks for besides the participants", async () => {
@@ -119,10 +152,16 @@ test("a listener hears the sources it asks for besides the participants", async 
     ({ samples }) => heard.push(samples[0] ?? -1),
     (source) => source !== own,
   );
-  own.write(frame(1), 8000);
-  other.write(frame(20), 8000);
+  own.write(frame(1, 320), 8000);
+  other.write(frame(20, 320), 8000);
   a.speak(frame(300));
   await clock.advance(20);
   expect(heard).toEqual([320]);
   bridge[Symbol.dispose]();
 });
+
+/** A stall of the whole process, as a busy machine makes it. */
+function standStill(durationMs: number): void {
+  const until = performance.now() + durationMs;
+  while (performance.now() < until);
+}

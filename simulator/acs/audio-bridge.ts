@@ -7,8 +7,11 @@ import { SampleQueue } from "./sample-queue.ts";
 /** The telephone side's rate, at which a call is mixed. */
 export const BRIDGE_RATE_HZ = 8000;
 const FRAME_SAMPLES = (BRIDGE_RATE_HZ * FRAME_MS) / 1000;
-/** Frames kept per party while mixing; older ones are dropped so that delay cannot build up. */
-const PARTY_QUEUE_FRAMES = 5;
+/**
+ * Frames kept per party while mixing. Legs and mixer share one clock, so more than one waits only
+ * after the process stood still: half a second of that is made up for, the rest dropped and told.
+ */
+const PARTY_QUEUE_FRAMES = 25;
 
 /** 20 ms of a call, at 8 kHz. */
 export interface BridgeFrame {
@@ -46,6 +49,16 @@ interface Port {
   stop(): void;
 }
 
+export interface AudioBridgeOptions {
+  readonly clock: Clock;
+  /** Longest audio a source may have waiting. */
+  readonly limitMs: number;
+  /** Told of every loss: nothing is dropped in silence. */
+  readonly onDrop?:
+    | ((where: "party queue" | "play-out queue", droppedMs: number) => void)
+    | undefined;
+}
+
 interface MixedListener {
   readonly hears: (source: AudioSource) => boolean;
   readonly listener: (frame: BridgeFrame) => void;
@@ -59,6 +72,7 @@ interface MixedListener {
 export class AudioBridge implements Disposable {
   readonly #clock: Clock;
   readonly #limitMs: number;
+  readonly #onDrop: NonNullable<AudioBridgeOptions["onDrop"]>;
   readonly #ports = new Map<string, Port>();
   readonly #sources = new Set<BridgeSource>();
   readonly #mixed = new Set<MixedListener>();
@@ -67,9 +81,10 @@ export class AudioBridge implements Disposable {
   readonly #ticks = new Set<(parts: readonly TickPart[]) => void>();
   #ticker: Timer | undefined;
 
-  constructor(options: { clock: Clock; limitMs: number }) {
+  constructor(options: AudioBridgeOptions) {
     this.#clock = options.clock;
     this.#limitMs = options.limitMs;
+    this.#onDrop = options.onDrop ?? (() => {});
   }
 
   attach(rawId: string, leg: PstnLeg): void {
@@ -103,6 +118,7 @@ export class AudioBridge implements Disposable {
       targets,
       owner,
       limitMs: this.#limitMs,
+      onDrop: (droppedMs) => this.#onDrop("play-out queue", droppedMs),
       direct: () => this.#directLeg(source),
       legs: () => this.#legsOf(source),
       close: () => {
@@ -194,7 +210,9 @@ export class AudioBridge implements Disposable {
     for (const listener of this.#each) listener(heard);
     if (this.#isMixing) {
       port.queue.push(samples);
-      if (port.queue.length > PARTY_QUEUE_FRAMES) port.queue.shift();
+      if (port.queue.length > PARTY_QUEUE_FRAMES && port.queue.shift() !== undefined) {
+        this.#onDrop("party queue", FRAME_MS);
+      }
       return;
     }
     for (const { listener } of this.#mixed) listener({ samples, atMs: frame.atMs });
@@ -207,7 +225,7 @@ export class AudioBridge implements Disposable {
       if (samples !== undefined) spoken.set(port, samples);
     }
     for (const source of this.#sources) {
-      const samples = source.shift(FRAME_SAMPLES);
+      const samples = source.shift();
       if (samples.length > 0) spoken.set(source, samples);
     }
     for (const port of this.#ports.values()) this.#speakTo(port, spoken);
@@ -232,6 +250,7 @@ interface SourceOptions {
   readonly targets: readonly string[] | undefined;
   readonly owner: string | undefined;
   readonly limitMs: number;
+  readonly onDrop: (droppedMs: number) => void;
   readonly direct: () => PstnLeg | undefined;
   readonly legs: () => PstnLeg[];
   readonly close: () => void;
@@ -242,6 +261,8 @@ class BridgeSource implements AudioSource {
   readonly rawId: string | undefined;
   readonly #options: SourceOptions;
   readonly #queue = new SampleQueue();
+  #isFlowing = false;
+  #lastLength = 0;
   #resampler: Resampler | undefined;
   #rateHz = BRIDGE_RATE_HZ;
   #overflowMs = 0;
@@ -265,6 +286,7 @@ class BridgeSource implements AudioSource {
     const durationMs = (samples.length * 1000) / rateHz;
     if (this.queuedMs + durationMs > this.#options.limitMs) {
       this.#overflowMs += durationMs;
+      this.#options.onDrop(durationMs);
       return;
     }
     const leg = this.#options.direct();
@@ -272,8 +294,22 @@ class BridgeSource implements AudioSource {
     else this.#queue.push(this.#resample(samples, rateHz));
   }
 
-  shift(count: number): Int16Array {
-    return this.#queue.shift(count);
+  /** The next frame for the mixer; nothing while it waits for more. */
+  shift(): Int16Array {
+    this.#isFlowing = this.#isFlowing ? this.#goesOn() : this.#begins();
+    this.#lastLength = this.#isFlowing ? -1 : this.#queue.length;
+    return this.#queue.shift(this.#isFlowing ? FRAME_SAMPLES : 0);
+  }
+
+  /** A writer in step with the clock may be this late; less is only played when no more comes. */
+  #begins(): boolean {
+    const { length } = this.#queue;
+    return length >= 2 * FRAME_SAMPLES || (length > 0 && length === this.#lastLength);
+  }
+
+  /** Part of a frame waits for its rest, so that no gap is cut into the middle of a word. */
+  #goesOn(): boolean {
+    return this.#queue.length >= FRAME_SAMPLES;
   }
 
   flush(): number {

@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { PartyTrace } from "../trace.ts";
 import { AudioBridge } from "./audio-bridge.ts";
 import { type Call, definedOnly } from "./call.ts";
 import type { Identifier } from "./identity.ts";
@@ -17,6 +18,7 @@ export interface ConversationOptions {
   readonly serverCallId: string;
   readonly correlationId: string;
   readonly playoutLimitMs: number;
+  readonly trace?: PartyTrace;
 }
 
 /**
@@ -35,7 +37,14 @@ export class Conversation {
   constructor(options: ConversationOptions) {
     this.serverCallId = options.serverCallId;
     this.correlationId = options.correlationId;
-    this.bridge = new AudioBridge({ clock: options.clock, limitMs: options.playoutLimitMs });
+    this.bridge = new AudioBridge({
+      clock: options.clock,
+      limitMs: options.playoutLimitMs,
+      onDrop: (where, droppedMs) => {
+        const detail = { where, droppedMs };
+        options.trace?.record({ type: "media", kind: "silenced", detail }, this.correlationId);
+      },
+    });
   }
 
   /** True from the moment the server side exists; an outgoing call has none while it rings. */

@@ -318,6 +318,28 @@ test("audio of two sources is mixed for the caller", async () => {
   expect(leg.written.every(({ samples }) => samples.length === 160)).toBe(true);
 });
 
+test("every sample reaches the leg once and in order, though the process stands still meanwhile", async () => {
+  await using lab = await startTestLab();
+  const { leg } = await connect(lab);
+  const stream = await lab.application.stream();
+  await lab.application.event("MediaStreamingStarted");
+  const pieces = Array.from({ length: 60 }, (_, n) => new Int16Array(320).fill(n + 1));
+  leg.onWritten = () => lab.application.poke();
+  for (const [n, piece] of pieces.entries()) {
+    stream.socket.send(outbound(piece));
+    if (n % 10 === 5) await lab.clock.sleep(5);
+    if (n === 30) standStill(150);
+  }
+  await lab.application.until(() => leg.written.length === pieces.length, "all audio at the leg");
+  expect(leg.written.map(({ samples }) => samples)).toEqual(pieces);
+});
+
+/** A stall of the whole process, as a busy machine makes it. */
+function standStill(durationMs: number): void {
+  const until = performance.now() + durationMs;
+  while (performance.now() < until);
+}
+
 function unreachable(): never {
   throw new Error("the call is gone");
 }

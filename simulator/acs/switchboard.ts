@@ -110,9 +110,10 @@ export class Switchboard implements AsyncDisposable {
   }
 
   newConversation(options: { serverCallId?: string; correlationId?: string } = {}): Conversation {
-    const { clock, ids, policy } = this.core;
+    const { clock, ids, policy, trace } = this.core;
     const conversation = new Conversation({
       clock,
+      trace,
       serverCallId: options.serverCallId ?? serverCallId(ids, clock.date()),
       correlationId: options.correlationId ?? ids.guid(),
       playoutLimitMs: policy.playoutLimitMs,
