@@ -241,6 +241,18 @@ test("INFO passes with its body and its answer; REFER is not the carrier's busin
   expect(header(await caller.receive(/^SIP\/2.0 405/), "Allow")).not.toContain("REFER");
 });
 
+test("a re-INVITE without an offer is refused and goes no further", async () => {
+  const { caller, ivr } = await network();
+  const { answered } = await connect({ caller, ivr });
+  ivr.drain();
+
+  const contact = `Contact: <sip:dana@127.0.0.1:${caller.port}>\n`;
+  caller.send(`${request("INVITE", answered, 2)}${contact}Content-Length: 0\n\n`);
+
+  expect(await caller.receive(/^SIP\/2.0 [3-6]/)).toContain("SIP/2.0 488 ");
+  expect(ivr.drain()).toEqual([]);
+});
+
 test("a call without an offer is refused, with the reason", async () => {
   const { caller } = await network();
   const headers = invite().slice(0, invite().indexOf("Content-Type"));

@@ -150,6 +150,8 @@ export function reinvite(
 }
 
 async function passReinvite(to: Srf.Dialog, req: Srf.SrfRequest, res: Srf.SrfResponse) {
+  // As with the call itself: a late offer would need its answer in our ACK.
+  if (req.body === "") return res.send(488);
   try {
     const { status, body, reason } = await reinvite(to, req.body);
     if (status === 200) res.send(200, { body });

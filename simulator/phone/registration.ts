@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { UserAgent } from "sip.js";
 import type { Clock, Timer } from "../clock.ts";
 
@@ -35,7 +36,8 @@ const UNREGISTER_TIMEOUT_MS = 1_000;
  */
 export async function register(options: RegistrationOptions): Promise<Registration> {
   const { clock, userAgent, expiresSeconds = 600, onLost } = options;
-  const binding = { callId: userAgent.instanceId, cseq: 0 };
+  // RFC 3261 §10.2: one Call-ID for all REGISTERs of a binding, with rising CSeq.
+  const binding = { callId: randomUUID(), cseq: 0 };
   let refresh: Timer | undefined;
   let removed = false;
 
