@@ -48,6 +48,14 @@ test("beyond the limit an item is not taken", () => {
   expect([calls.push("one"), calls.push("two"), calls.push("three")]).toEqual([true, true, false]);
 });
 
+test("where only the latest count, the oldest makes room", async () => {
+  const options = { clock: manualClock(), what: "call", limit: 2, dropOldest: true };
+  const calls = new Waiting<string>(options);
+
+  expect([calls.push("one"), calls.push("two"), calls.push("three")]).toEqual([true, true, true]);
+  expect([await calls.next(), await calls.next()]).toEqual(["two", "three"]);
+});
+
 test("an item that was taken back is not served", async () => {
   const calls = waiting();
   calls.push("one");

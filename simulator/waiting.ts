@@ -12,6 +12,8 @@ export interface WaitingOptions {
   what: string;
   /** Items kept while nobody waits. */
   limit: number;
+  /** At the limit the oldest item makes room, instead of the new one being refused. */
+  dropOldest?: boolean;
 }
 
 /** Items that arrive and callers that wait for them, each served once and in order. */
@@ -34,7 +36,9 @@ export class Waiting<Item> {
       taker.resolve(item);
       return true;
     }
-    if (this.#items.length >= this.#options.limit) return false;
+    const { limit, dropOldest = false } = this.#options;
+    if (this.#items.length >= limit && !dropOldest) return false;
+    if (this.#items.length >= limit) this.#items.shift();
     this.#items.push(item);
     return true;
   }

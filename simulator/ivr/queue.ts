@@ -47,7 +47,7 @@ export interface Queue extends AsyncDisposable {
   readonly humans: readonly Binding[];
 }
 
-/** Calls the desk keeps while nobody looks; older ones stay. */
+/** Calls the desk keeps while nobody looks: the latest. */
 const MAX_SHOWN = 100;
 /** Everything a screen may want to show goes on to the human's phone. */
 const PASSED = /^(?:X-.+|User-to-User|P-Asserted-Identity|Diversion|History-Info)$/i;
@@ -88,7 +88,8 @@ class QueueDesk {
     const { clock, number } = options;
     this.#options = options;
     this.#registrar = registrar;
-    this.shown = new Waiting({ clock, what: `call to ${number}`, limit: MAX_SHOWN });
+    const what = `call to ${number}`;
+    this.shown = new Waiting({ clock, what, limit: MAX_SHOWN, dropOldest: true });
   }
 
   async handle(invitation: Invitation, srf: Srf): Promise<void> {
