@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { audio } from "./cli/audio.ts";
 import { call } from "./cli/call.ts";
+import { certificates } from "./cli/certificates.ts";
 import { run } from "./cli/run.ts";
 import { up } from "./cli/up.ts";
 import { UsageError } from "./cli/usage.ts";
@@ -23,7 +24,12 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
   linecheck call [+NUMBER] [options]  one call from the terminal into a lab that is up
       --press DIGITS  --say TEXT  --wav FILE  --from +NUMBER  --seconds N
   linecheck audio [FOLDER]            record what manifest.json lists (default: fixtures/audio)
+  linecheck certificates FOLDER       a lab's certificates, for drachtio daemons that run before it
   linecheck help
+
+  LINECHECK_DRACHTIO=docker           the SIP applications run on drachtio/drachtio-server containers
+  LINECHECK_DRACHTIO=host:port,…      … or on running daemons, in the order carrier, IVR, queue, SBC,
+                                      with LINECHECK_CERTIFICATES=FOLDER
 `;
 
 const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
@@ -31,6 +37,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   up,
   call,
   audio,
+  certificates,
   help: async () => {
     process.stdout.write(HELP);
     return 0;

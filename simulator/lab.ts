@@ -9,7 +9,7 @@ import type { Ivr } from "./ivr/ivr.ts";
 import type { Queue } from "./ivr/queue.ts";
 import { type AzureAddresses, agentEnvironment, startAzure } from "./lab/azure.ts";
 import type { LabCall } from "./lab/call.ts";
-import { issueCertificates, type SbcCertificate } from "./lab/certificates.ts";
+import { issueCertificates, readCertificates, type SbcCertificate } from "./lab/certificates.ts";
 import { readCustomers } from "./lab/customers.ts";
 import { addressOf, type HostTable, portOf, startDaemons, startTelephony } from "./lab/network.ts";
 import { SBC_FQDN } from "./lab/numbers.ts";
@@ -21,6 +21,7 @@ import type { Sbc } from "./sbc/sbc.ts";
 import type { Speech } from "./speech/server.ts";
 import { openTrace, type Trace } from "./trace.ts";
 
+export { DrachtioUnavailable } from "./drachtio/real.ts";
 export { fixedServices } from "./lab/azure.ts";
 export type { LabCall } from "./lab/call.ts";
 export { NUMBERS } from "./lab/numbers.ts";
@@ -41,6 +42,10 @@ export interface LabOptions {
   firstTokenMs?: number;
   /** Fixed ports and key, for an agent that is configured before the lab starts. Default: any. */
   services?: AzureAddresses;
+  /** Which drachtio daemons the applications run on; see `LINECHECK_DRACHTIO` in the README. */
+  drachtio?: string | undefined;
+  /** Folder of certificates (`linecheck certificates`), where daemons had to know them before. */
+  certificates?: string | undefined;
   /** Folder with customers.json and audio/. Default: the bundled fixtures. */
   fixtures?: string;
 }
@@ -114,12 +119,14 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   const fixtures = options.fixtures ?? join(HOME, "fixtures");
   const [voices, certificates] = await Promise.all([
     startVoices({ audioFolder: join(fixtures, "audio") }),
-    issueCertificates(clock, sbcCertificate),
+    options.certificates !== undefined && sbcCertificate === "good"
+      ? readCertificates(options.certificates)
+      : issueCertificates(clock, sbcCertificate),
   ]);
   opened.use(voices);
   const ground = { clock, trace, faults, certificates };
   const hosts: HostTable = new Map();
-  const daemons = await startDaemons({ ...ground, hosts }, opened);
+  const daemons = await startDaemons({ ...ground, hosts, drachtio: options.drachtio }, opened);
   const azure = await startAzure(
     {
       ...ground,

@@ -90,6 +90,8 @@ export async function startRun(start: RunStart): Promise<ScenarioRun> {
       await startLab({
         ...options.lab,
         folder,
+        drachtio: settings.drachtio,
+        certificates: settings.certificates,
         ...(settings.services === undefined ? {} : { services: settings.services }),
         faults: [...(options.faults ?? []), ...settings.faults],
       }),

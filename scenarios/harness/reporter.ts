@@ -39,13 +39,14 @@ export default class ProgressReporter implements Reporter {
   }
 
   onTestCaseResult(test: TestCase): void {
-    const { state, errors = [] } = test.result();
+    const { state, errors = [], note } = { note: undefined, ...test.result() };
     const entry = this.#running.get(test.id);
     this.#running.delete(test.id);
     this.#erase();
     const seconds = seconds1(performance.now() - (entry?.startedMs ?? performance.now()));
     const mark = state === "passed" ? green("✓") : state === "failed" ? red("✗") : "-";
     this.#print(` ${mark} ${test.name.padEnd(66)} ${seconds.padStart(7)}`);
+    if (note !== undefined) this.#print(`   skipped: ${note}`);
     for (const error of errors) this.#print(`\n${describe(error, test)}\n`);
     this.#redraw();
   }

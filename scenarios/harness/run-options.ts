@@ -17,6 +17,10 @@ export interface RunOptions {
   readonly agentUrl: string | undefined;
   /** Where the services of the lab listen for that agent (`--port-base`). */
   readonly services: LabOptions["services"];
+  /** `docker`, or running drachtio daemons, instead of the embedded one. */
+  readonly drachtio: string | undefined;
+  /** Folder of certificates those daemons were configured with. */
+  readonly certificates: string | undefined;
   /** How often each scenario runs (`--repeat`). */
   readonly repeat: number;
 }
@@ -31,6 +35,8 @@ export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
     ),
     agentUrl: environment["LINECHECK_AGENT"],
     services: portBase === undefined ? undefined : fixedServices(Number(portBase)),
+    drachtio: environment["LINECHECK_DRACHTIO"],
+    certificates: environment["LINECHECK_CERTIFICATES"],
     repeat: Number(environment["LINECHECK_REPEAT"] ?? "1"),
   };
 }

@@ -1,5 +1,5 @@
 import { type TestContext, test } from "vitest";
-import type { LabOptions } from "../../simulator/lab.ts";
+import { DrachtioUnavailable, type LabOptions } from "../../simulator/lab.ts";
 import { type Fixtures, startRun } from "./fixtures.ts";
 import { addMatchers } from "./matchers.ts";
 import { type RunOptions, readRunOptions } from "./run-options.ts";
@@ -39,15 +39,15 @@ export function scenario(title: string, body: ScenarioBody, options: ScenarioOpt
 async function run(
   body: ScenarioBody,
   { settings, ...options }: ScenarioOptions & { settings: RunOptions },
-  { task, signal, annotate }: TestContext,
+  { task, signal, annotate, skip }: TestContext,
 ): Promise<void> {
   await using background = new Background();
-  const current = await startRun({
-    title: task.name,
-    signal,
-    options,
-    settings,
-    announce: (step) => background.add(annotate(step, "step")),
+  const announce = (step: string) => background.add(annotate(step, "step"));
+  const start = { title: task.name, signal, options, settings, announce };
+  const current = await startRun(start).catch((error: unknown) => {
+    // A daemon that this machine cannot have is no failure of the scenario, and no success.
+    if (error instanceof DrachtioUnavailable) return skip(error.message);
+    throw error;
   });
   try {
     await body(current.fixtures);

@@ -43,8 +43,8 @@ export async function run(args: string[]): Promise<number> {
     [
       ...positionals,
       `--reporter=${reporter}`,
-      // An agent that runs already knows one lab: its fixed ports are there once.
-      ...(values.agent === undefined ? [] : ["--no-file-parallelism"]),
+      // An agent or daemons that run already can serve one lab at a time.
+      ...(values.agent === undefined && !usesRunningDaemons() ? [] : ["--no-file-parallelism"]),
       ...(values.reporter === "junit" ? [`--outputFile=${join(out, "junit.xml")}`] : []),
       ...(values.title === undefined ? [] : [`--testNamePattern=${RegExp.escape(values.title)}`]),
     ],
@@ -61,6 +61,10 @@ export async function run(args: string[]): Promise<number> {
       LINECHECK_REPEAT: String(positiveInteger("--repeat", values.repeat)),
     },
   );
+}
+
+function usesRunningDaemons(): boolean {
+  return !/^(?:|embedded|docker.*)$/.test(process.env["LINECHECK_DRACHTIO"] ?? "");
 }
 
 function checkFile(file: string): void {

@@ -34,6 +34,8 @@ export async function up(args: string[]): Promise<number> {
   mkdirSync(out, { recursive: true });
   await using lab = await startLab({
     folder: out,
+    drachtio: process.env["LINECHECK_DRACHTIO"],
+    certificates: process.env["LINECHECK_CERTIFICATES"],
     ...(base === undefined ? {} : { services: fixedServices(portBase(base)) }),
   });
   scriptContactCentre(lab.script);

@@ -1,3 +1,5 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import {
   type CertificateAuthority,
   createCertificateAuthority,
@@ -22,6 +24,31 @@ export interface LabCertificates {
 }
 
 const DAY_MS = 86_400_000;
+
+/** File names in a folder of certificates, by what they are for. */
+const FILES = { edge: "edge", sbc: "sbc", services: "services" } as const;
+
+/** Writes them as PEM files: `ca.pem`, and `NAME.pem` with `NAME-key.pem` (owner only). */
+export function writeCertificates(folder: string, certificates: LabCertificates): void {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "ca.pem"), certificates.ca);
+  for (const [use, name] of Object.entries(FILES) as [keyof typeof FILES, string][]) {
+    writeFileSync(join(folder, `${name}.pem`), certificates[use].cert);
+    writeFileSync(join(folder, `${name}-key.pem`), certificates[use].key, { mode: 0o600 });
+  }
+}
+
+/** What {@link writeCertificates} wrote: for daemons that were configured before the lab starts. */
+export function readCertificates(folder: string): LabCertificates {
+  const read = (file: string) => readFileSync(join(folder, file), "utf8");
+  const pair = (name: string) => ({ cert: read(`${name}.pem`), key: read(`${name}-key.pem`) });
+  return {
+    ca: read("ca.pem"),
+    edge: pair(FILES.edge),
+    sbc: pair(FILES.sbc),
+    services: pair(FILES.services),
+  };
+}
 
 export async function issueCertificates(
   clock: Clock,

@@ -1,7 +1,8 @@
 import type { DirectRouting } from "../acs/direct-routing.ts";
 import { type Carrier, startCarrier } from "../carrier/carrier.ts";
 import type { Clock } from "../clock.ts";
-import { type DrachtioDaemon, startDrachtioDaemon } from "../drachtio/daemon.ts";
+import type { DrachtioDaemonOptions } from "../drachtio/daemon.ts";
+import { type DrachtioServer, drachtioStarter, parseDrachtioChoice } from "../drachtio/real.ts";
 import type { FaultPlan } from "../faults.ts";
 import { type Ivr, startIvr } from "../ivr/ivr.ts";
 import { type Queue, startQueue } from "../ivr/queue.ts";
@@ -16,10 +17,10 @@ const HOST = "127.0.0.1";
 
 /** The SIP servers of the telephone side; each application has its own. */
 export interface Daemons {
-  readonly carrier: DrachtioDaemon;
-  readonly ivr: DrachtioDaemon;
-  readonly queue: DrachtioDaemon;
-  readonly sbc: DrachtioDaemon;
+  readonly carrier: DrachtioServer;
+  readonly ivr: DrachtioServer;
+  readonly queue: DrachtioServer;
+  readonly sbc: DrachtioServer;
 }
 
 export interface NetworkOptions {
@@ -32,8 +33,14 @@ export interface NetworkOptions {
 /** Host names of the lab's network; filled as the parties behind them get their ports. */
 export type HostTable = Map<string, { readonly host: string; readonly port: number }>;
 
+export interface DaemonOptions extends NetworkOptions {
+  readonly hosts: HostTable;
+  /** `embedded` (default), `docker`, or addresses of running daemons: carrier, IVR, queue, SBC. */
+  readonly drachtio: string | undefined;
+}
+
 export async function startDaemons(
-  { clock, trace, certificates, hosts }: NetworkOptions & { readonly hosts: HostTable },
+  { clock, trace, certificates, hosts, drachtio }: DaemonOptions,
   opened: AsyncDisposableStack,
 ): Promise<Daemons> {
   const udp = { transport: "udp", host: HOST, port: 0 } as const;
@@ -48,8 +55,9 @@ export async function startDaemons(
     tls: { key, cert, ca: certificates.ca },
     clientTls: { key, cert, ca: certificates.ca, servername: MICROSOFT_PROXIES[0] },
   } as const;
+  const startDaemon = drachtioStarter(parseDrachtioChoice(drachtio));
   const start = (party: "carrier" | "ivr" | "queue" | "sbc", contacts: DaemonContacts) =>
-    startDrachtioDaemon({
+    startDaemon({
       clock,
       trace: trace.as(party),
       contacts,
@@ -65,7 +73,7 @@ export async function startDaemons(
   return { carrier, ivr, queue, sbc };
 }
 
-type DaemonContacts = Parameters<typeof startDrachtioDaemon>[0]["contacts"];
+type DaemonContacts = DrachtioDaemonOptions["contacts"];
 
 export interface TelephonyOptions extends NetworkOptions {
   readonly daemons: Daemons;
@@ -154,14 +162,14 @@ async function startLabIvr(options: TelephonyOptions): Promise<Ivr> {
 }
 
 /** `sip:host:port` of a daemon's contact. */
-export function addressOf(daemon: DrachtioDaemon, transport: "udp" | "ws"): string {
+export function addressOf(daemon: DrachtioServer, transport: "udp" | "ws"): string {
   const contact = daemon.contacts.find((entry) => entry.transport === transport);
   if (contact === undefined) throw new Error(`the daemon has no ${transport} contact`);
   const scheme = transport === "ws" ? "ws://" : "sip:";
   return `${scheme}${contact.host}:${contact.port}`;
 }
 
-export function portOf(daemon: DrachtioDaemon, transport: "udp" | "tls" | "ws"): number {
+export function portOf(daemon: DrachtioServer, transport: "udp" | "tls" | "ws"): number {
   const contact = daemon.contacts.find((entry) => entry.transport === transport);
   if (contact === undefined) throw new Error(`the daemon has no ${transport} contact`);
   return contact.port;

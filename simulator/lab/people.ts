@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
-import type { DrachtioDaemon } from "../drachtio/daemon.ts";
+import type { DrachtioServer } from "../drachtio/real.ts";
 import type { DeskCall } from "../ivr/desk.ts";
 import type { Queue } from "../ivr/queue.ts";
 import { type Phone, startPhone } from "../phone/phone.ts";
@@ -16,7 +16,7 @@ export interface PeopleOptions {
   readonly trace: Trace;
   readonly voices: Voices;
   readonly customers: readonly Customer[];
-  readonly daemons: { readonly carrier: DrachtioDaemon; readonly queue: DrachtioDaemon };
+  readonly daemons: { readonly carrier: DrachtioServer; readonly queue: DrachtioServer };
   readonly queue: Queue;
   /** Where recordings go; left out, none is written. */
   readonly folder: string | undefined;
