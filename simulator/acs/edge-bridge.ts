@@ -26,7 +26,9 @@ export class Bridges implements AsyncDisposable {
     this.#calls.add(a).add(b);
     using _relay = relay(a.media, b.media);
     await Promise.race([a.ended, b.ended]);
-    await Promise.all([a.bye(), b.bye()]);
+    // One of them is over already; the other hears that it was not its own doing.
+    const reason = "CallEndReasonRemoteUserInitiated";
+    await Promise.all([a.bye(reason), b.bye(reason)]);
     this.#calls.delete(a);
     this.#calls.delete(b);
   }

@@ -1,7 +1,8 @@
 import type { MediaSession } from "../media/session.ts";
 import type { Dialog, DialogRequestParts } from "../sip/dialog.ts";
-import type { SipRequest, SipResponse } from "../sip/message.ts";
+import type { SipRequest } from "../sip/message.ts";
 import type { ClientTransaction, ServerTransaction } from "../sip/transaction.ts";
+import type { PeerAbilities } from "./edge-abilities.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import { bracketed, carriesIdentity, type DialogIdentity } from "./edge-identity.ts";
 import { MediaWatch } from "./edge-media-watch.ts";
@@ -10,24 +11,6 @@ import { Renegotiation } from "./edge-renegotiation.ts";
 import type { EdgeServices } from "./edge-services.ts";
 import type { LegEnd } from "./pstn.ts";
 import type { Trunk } from "./resource.ts";
-
-/** What a border controller says it can do, from the Allow and Supported of its first message. */
-export interface PeerAbilities {
-  readonly refer: boolean;
-  readonly replaces: boolean;
-  readonly timer: boolean;
-}
-
-export function abilitiesOf(message: SipRequest | SipResponse): PeerAbilities {
-  const allow = new Set(message.list("Allow").map((method) => method.toUpperCase()));
-  const supported = new Set(message.list("Supported").map((option) => option.toLowerCase()));
-  return {
-    // Without NOTIFY a REFER would have no outcome.
-    refer: allow.has("REFER") && allow.has("NOTIFY"),
-    replaces: supported.has("replaces"),
-    timer: supported.has("timer"),
-  };
-}
 
 export interface EdgeCallOptions {
   readonly edge: EdgeServices;

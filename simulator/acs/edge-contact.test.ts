@@ -75,6 +75,12 @@ test("a Record-Route wins over a good Contact", () => {
   expect(judge(good)).toHaveProperty("origin");
 });
 
+test("a sips URI is refused", () => {
+  expect(judge(contact("sips:sbc.linecheck.test"))).toMatchObject({
+    refusal: { status: 403, text: "Contact is a sips URI; use transport=tls" },
+  });
+});
+
 test("without both headers the refusal says so with cause 63", () => {
   expect(judge({})).toEqual({
     refusal: {

@@ -47,7 +47,8 @@ export function judgeOrigin(
 ): Judgement {
   const named = namedUri(request, rules);
   if ("refusal" in named) return named;
-  const { host, port } = named.uri;
+  const { host, port, scheme } = named.uri;
+  if (scheme === "sips") return forbidden(`${named.header} is a sips URI; use transport=tls`);
   if (isIP(host) !== 0) return forbidden(`${named.header} has the IP address ${host}, not an FQDN`);
   const trunk = trunkOf(host, rules.resource);
   if (trunk === undefined) return { refusal: noTrunk(`${named.header} names ${host}`) };

@@ -3,7 +3,7 @@ import type { MediaSession } from "../media/session.ts";
 import { Dialog } from "../sip/dialog.ts";
 import { SipRequest, type SipResponse } from "../sip/message.ts";
 import type { ClientTransaction } from "../sip/transaction.ts";
-import { abilitiesOf, EdgeCall } from "./edge-call.ts";
+import { EdgeCall } from "./edge-call.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import { historyInfo, REDIRECTED, type Redirection } from "./edge-history.ts";
 import { bracketed, createIdentity, type DialogIdentity, hexId } from "./edge-identity.ts";
@@ -274,7 +274,7 @@ class OutgoingInvite {
       trunk: this.#order.trunk,
       datacenter: this.#datacenter,
       media: this.#media,
-      abilities: abilitiesOf(response),
+      abilities: this.#edge.abilities(this.#order.trunk, response),
     });
     try {
       this.#media.accept(response.body.toString());

@@ -99,6 +99,7 @@ const LOOP = Array.from({ length: 11 }, (_, at) => `<sip:+1@a.test>;index=${at}`
 
 test.each([
   ["a number without plus", { to: "18005550100" }, 404, "must have +E.164"],
+  ["a sips URI", { uri: "sips:+18005550100@sip.pstnhub.microsoft.com" }, 416, "sips"],
   ["Replaces", { headers: { Replaces: "a;to-tag=1;from-tag=2" } }, 403, "Replaces"],
   ["an unknown requirement", { headers: { Require: "100rel" } }, 420, "100rel"],
   ["no hops left", { headers: { "Max-Forwards": "0" } }, 483, "Max-Forwards"],

@@ -5,7 +5,8 @@ import { Dialog } from "../sip/dialog.ts";
 import type { HeaderInput, SipRequest } from "../sip/message.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
 import { parseUri } from "../sip/uri.ts";
-import { abilitiesOf, EdgeCall, type PeerAbilities } from "./edge-call.ts";
+import type { PeerAbilities } from "./edge-abilities.ts";
+import { EdgeCall } from "./edge-call.ts";
 import type { Origin } from "./edge-contact.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import { filterCustomHeaders } from "./edge-headers.ts";
@@ -49,7 +50,7 @@ export class IncomingInvite {
     this.#options = options;
     this.origin = origin;
     this.request = transaction.request;
-    this.abilities = abilitiesOf(this.request);
+    this.abilities = edge.abilities(origin.trunk, this.request);
     this.identity = createIdentity({
       ids: edge.options.ids,
       correlationId: options.correlationId ?? edge.options.ids.guid(),
@@ -209,6 +210,9 @@ export function inviteFault(request: SipRequest, edge: EdgeServices): EdgeRefusa
 
 /** A call from the telephone network needs a number in international form. */
 export function numberFault(request: SipRequest): EdgeRefusal | undefined {
+  if (request.uri.toLowerCase().startsWith("sips:")) {
+    return { status: 416, subCode: 540_416, text: "sips is not supported; use transport=tls" };
+  }
   const user = userOf(request.uri);
   if (user !== undefined && /^\+\d{2,15}$/.test(user)) return undefined;
   const text = `Request-URI must have +E.164 as user, got ${request.uri}`;

@@ -62,11 +62,28 @@ export class NotifyWatch implements Disposable {
     const status = this.#statusLine(request);
     if (status === undefined) return;
     this.#seen.push(status.status);
+    this.#advise(request);
     if (status.status >= 200) {
       this.#over = true;
       this.#resolve(status);
-    } else if (/terminated/i.test(request.get("Subscription-State") ?? "")) {
+    } else if (isTerminated(request)) {
       this.#fail("ended without a final NOTIFY", { code: 500, subCode: 560_500 });
+    }
+  }
+
+  /** What RFC 3515 and Microsoft want of a NOTIFY, beyond its status line. */
+  #advise(request: SipRequest): void {
+    const { findings } = this.#edge.options;
+    const type = request.get("Content-Type") ?? "none";
+    if (!type.toLowerCase().startsWith("message/sipfrag")) {
+      findings.advise("NOTIFY_NOT_SIPFRAG", `NOTIFY: Content-Type is ${type}`);
+    }
+    if ((this.#seen.at(-1) ?? 0) < 200) return;
+    if (this.#seen.length === 1) {
+      findings.advise("NOTIFY_WITHOUT_TRYING", "NOTIFY: no 100 Trying came before the final one");
+    }
+    if (!isTerminated(request)) {
+      findings.advise("NOTIFY_NOT_TERMINATED", "NOTIFY: the final one must end the subscription");
     }
   }
 
@@ -105,6 +122,10 @@ export class NotifyWatch implements Disposable {
     this.#over = true;
     this.#reject(new PstnRefusal(`${this.#options.what}: ${message}`, detail));
   }
+}
+
+function isTerminated(request: SipRequest): boolean {
+  return /^\s*terminated/i.test(request.get("Subscription-State") ?? "");
 }
 
 /** Reason headers inside the sipfrag (RFC 3420 lets the whole response head ride in it). */

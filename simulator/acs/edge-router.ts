@@ -92,6 +92,7 @@ export class EdgeRouter implements AsyncDisposable {
     advise(transaction.request, edge.options.findings);
     // Public traces show no tag on the To of this answer.
     transaction.send(SipResponse.to(transaction.request, 200));
+    edge.learnAbilities(origin.trunk, transaction.request);
     edge.options.health.pingReceived(origin.trunk.fqdn, datacenter.name);
     prober.start(origin.trunk);
   }

@@ -4,11 +4,12 @@ import { type MediaSession, openMediaSession } from "../media/session.ts";
 import type { Endpoint } from "../sip/connection.ts";
 import { type Dialog, dialogIdOf } from "../sip/dialog.ts";
 import { SipError } from "../sip/error.ts";
-import type { SipRequest } from "../sip/message.ts";
+import type { SipRequest, SipResponse } from "../sip/message.ts";
 import type { SipStack } from "../sip/stack.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
 import { parseSipUri } from "../sip/uri.ts";
 import type { PartyTrace } from "../trace.ts";
+import { abilitiesOf, type PeerAbilities } from "./edge-abilities.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import type { Findings } from "./edge-findings.ts";
 import type { EdgePolicy } from "./edge-policy.ts";
@@ -46,6 +47,7 @@ export interface EdgeServicesOptions {
 export class EdgeServices {
   readonly options: EdgeServicesOptions;
   readonly #dialogs = new Map<string, DialogOwner>();
+  readonly #abilities = new Map<string, PeerAbilities>();
 
   constructor(options: EdgeServicesOptions) {
     this.options = options;
@@ -74,6 +76,18 @@ export class EdgeServices {
 
   ownerOf(request: SipRequest): DialogOwner | undefined {
     return this.#dialogs.get(dialogIdOf(request));
+  }
+
+  /** OPTIONS told what a trunk can do; for its calls that do not say. */
+  learnAbilities(trunk: Trunk, message: SipRequest): void {
+    if (message.has("Allow")) this.#abilities.set(trunk.fqdn, abilitiesOf(message));
+  }
+
+  /** What the sender can do, by its Allow and Supported, or by its last OPTIONS. */
+  abilities(trunk: Trunk, message: SipRequest | SipResponse): PeerAbilities {
+    const said = abilitiesOf(message);
+    const known = message.has("Allow") ? undefined : this.#abilities.get(trunk.fqdn);
+    return known === undefined ? said : { ...said, refer: known.refer };
   }
 
   /** The stack of `preferred` while it serves, else of any datacenter that does. */

@@ -154,11 +154,18 @@ export class TransferEngine {
     const withHeaders = this.#edge.policy.hairpinHeaders === "thirdInviteAndRefer";
     try {
       await this.#refer(call, context, withHeaders ? order.sipHeaders : {});
+      if (!context.claimed) this.#bypassed(context);
     } finally {
       this.#contexts.delete(context.replacement);
       // Whatever still rings rings for nobody; what was answered is joined and stays.
       context.abort.abort(new Error("the transfer is over"));
     }
+  }
+
+  /** The border controller reports success and never came back: it has dialled by itself. */
+  #bypassed({ call, referTo }: TransferContext): void {
+    const text = `the transfer succeeded without an INVITE for ${referTo}: it has to go to Microsoft`;
+    this.#edge.options.findings.add("REFERRED_INVITE_MISSING", text, call.identity.xI);
   }
 
   async #direct(call: EdgeCall, order: TransferOrder): Promise<void> {

@@ -115,6 +115,19 @@ export async function connect(
   return { leg, call, response };
 }
 
+export const QUEUE = "+18005550150";
+export const SUMMARY = { "X-AI-Summary": "dispute%20a%20charge." };
+
+/** A transfer on its way, the REFER accepted; `settled` never rejects. */
+export async function refer(lab: EdgeLab, leg: PstnLeg) {
+  const settled = leg.transfer(QUEUE, { sipHeaders: SUMMARY }).then(
+    () => "accepted" as const,
+    (error: unknown) => error,
+  );
+  const transaction = await lab.sbc.next("REFER");
+  return { settled, transaction, ...lab.sbc.referral(transaction) };
+}
+
 export const EVERY_NUMBER = { name: "all", numberPattern: String.raw`^\+\d+$`, trunks: [SBC] };
 
 function createLabResource(sbc: ScriptedSbc, trunk: Partial<TrunkSettings> = {}): Resource {
