@@ -35,13 +35,23 @@ test("packets are put into the order of their timestamps", () => {
   expect(play(buffer, 60, 4)).toEqual([1, 2, 3, 4]);
 });
 
-test("a packet delayed by less than the depth leaves no trace, one delayed by more is late", () => {
+test("a packet delayed by less than the depth leaves no trace, a straggler comes too late", () => {
   const buffer = new JitterBuffer();
   put(buffer, 0);
   put(buffer, 2);
   expect(put(buffer, 1, 50)).toBe("stored");
-  expect(play(buffer, 60, 4)).toEqual([1, 2, 3, -3]);
-  expect(put(buffer, 3, 70)).toBe("late");
+  put(buffer, 4);
+  expect(play(buffer, 60, 5)).toEqual([1, 2, 3, -3, 5]);
+  expect(put(buffer, 3, 90)).toBe("late");
+});
+
+test("audio that comes after its time is played late, not dropped", () => {
+  const buffer = new JitterBuffer();
+  for (const n of [0, 1, 2]) put(buffer, n);
+  expect(play(buffer, 60, 5)).toEqual([1, 2, 3, -3, -2]);
+  for (const n of [3, 4, 5, 6, 7]) expect(put(buffer, n, 120)).toBe("stored");
+  expect(play(buffer, 160, 5)).toEqual([4, 5, 6, 7, 8]);
+  expect(buffer.skippedMs).toBe(0);
 });
 
 test("packets of 10 and 30 ms are cut into frames", () => {
@@ -104,22 +114,48 @@ test("a jump of the timestamp starts the stream anew, with the full depth", () =
   expect(play(buffer, 80, 4)).toEqual([0, 0, 0, 50]);
 });
 
-test("a path that got longer for good is followed after five late packets", () => {
-  const buffer = new JitterBuffer();
-  const heard: number[] = [];
-  for (let n = 0; n < 40; n++) {
-    const delayMs = n < 10 ? 0 : 200;
-    // Arrivals fall into frame order: frame n is put in the tick in which it comes.
-    const arrived = Array.from({ length: 41 }, (_, k) => k).filter((k) => {
-      const at = k * 20 + (k < 10 ? 0 : 200);
-      return at > (n - 1) * 20 && at <= n * 20;
-    });
-    for (const k of arrived) put(buffer, k, k < 10 ? 0 : delayMs);
-    heard.push(buffer.take(n * 20).samples[0] ?? 0);
+test("a path that got longer is followed at once, one that got very long after five packets", () => {
+  for (const { longerMs, lost } of [
+    { longerMs: 300, lost: 0 },
+    { longerMs: 900, lost: 4 },
+  ]) {
+    const buffer = new JitterBuffer();
+    const heard: number[] = [];
+    const arrivals = Array.from({ length: 60 }, (_, n) => n * 20 + (n < 10 ? 0 : longerMs));
+    for (let atMs = 0; atMs < 2_400; atMs += 20) {
+      const arrived = arrivals.flatMap((at, n) => (at > atMs - 20 && at <= atMs ? [n] : []));
+      for (const n of arrived) buffer.put(n * FRAME, level(1_000 + n), atMs);
+      const { samples, concealed } = buffer.take(atMs);
+      if (!concealed && samples[0]) heard.push(samples[0] - 1_000);
+    }
+    const expected = Array.from({ length: 60 }, (_, n) => n).filter(
+      (n) => n < 10 || n >= 10 + lost,
+    );
+    expect(heard).toEqual(expected);
   }
-  // Ten frames in time, silence while the new delay is learnt, then steady again.
-  expect(heard.slice(3, 13)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-  expect(heard.slice(-10)).toEqual(Array.from({ length: 10 }, (_, k) => (heard.at(-10) ?? 0) + k));
+});
+
+/** Whether frame `n` of an utterance with a pause of 300 ms is spoken. */
+function speaks(n: number): boolean {
+  return n < 60 && !(n >= 25 && n < 40);
+}
+
+test("a buffer that got too deep keeps the pauses of an utterance, and catches up in silence", () => {
+  const buffer = new JitterBuffer();
+  const taken: number[] = [];
+  for (let tick = 0; tick < 140; tick++) {
+    // The first packet is 200 ms late, the others come with it or in time.
+    const newest = tick < 10 ? -1 : tick;
+    const oldest = tick === 10 ? 0 : tick;
+    for (let n = oldest; n <= newest; n++) {
+      buffer.put(n * FRAME, speaks(n) ? level(1_000 + n) : level(5), tick * 20);
+    }
+    taken.push(buffer.take(tick * 20).samples[0] ?? 0);
+  }
+  const first = taken.indexOf(1_000);
+  const expected = Array.from({ length: 60 }, (_, n) => (speaks(n) ? 1_000 + n : 5));
+  expect(taken.slice(first, first + 60)).toEqual(expected);
+  expect(buffer.skippedMs).toBe(220);
 });
 
 test("a peer whose clock runs fast does not deepen the buffer: quiet frames are left out", () => {

@@ -5,13 +5,16 @@ const FRAME_SAMPLES = (RATE_HZ * FRAME_MS) / 1_000;
 /** Room for 2 s; a packet further ahead starts the stream anew. */
 const CAPACITY_SAMPLES = 16_384;
 const LIMIT_AHEAD_SAMPLES = 8_000;
-/** So many late packets in a row mean that the path got longer, not that they are stragglers. */
+/** The delay grows by this much at most (400 ms) so that late audio is played late, not dropped. */
+const LIMIT_GROWTH_SAMPLES = 3_200;
+/** So many packets in a row that are later still start the stream anew. */
 const LATE_RUN = 5;
 /** The depth is judged by its least value in half a second. */
 const JUDGE_FRAMES = 25;
-/** Excess that is left out in quiet frames (80 ms: two relays in a row may add half of it), or at once. */
+/** Excess that is left out again in silence; two relays in a row may add half of it (80 ms). */
 const EXCESS_SAMPLES = 640;
-const LIMIT_EXCESS_SAMPLES = 2_400;
+/** Silence is 600 ms of quiet: a pause within an utterance keeps its length. */
+const SILENCE_FRAMES = 30;
 const QUIET_PEAK = 200;
 /** A lost frame repeats the last one, this much weaker each time. */
 const FADE = 0.8;
@@ -42,9 +45,17 @@ export class JitterBuffer {
   #missingRun = 0;
   #judged = 0;
   #leastDepth = Number.POSITIVE_INFINITY;
+  #grown = 0;
+  #quietFrames = 0;
+  #skipped = 0;
 
   constructor({ depthMs = 60 }: { depthMs?: number } = {}) {
     this.#depthMs = depthMs;
+  }
+
+  /** Audio that came in time and was left out, to get less late or because the stream began anew. */
+  get skippedMs(): number {
+    return (this.#skipped * 1_000) / RATE_HZ;
   }
 
   /** Forgets the stream: a new source, or a new negotiation. */
@@ -53,6 +64,7 @@ export class JitterBuffer {
     this.#filled.fill(0);
     this.#missingRun = 0;
     this.#lateRun = 0;
+    this.#grown = 0;
   }
 
   /** Audio of one packet. `late` means that its time has been played out already. */
@@ -67,8 +79,11 @@ export class JitterBuffer {
   /** A telephone event in place of audio: nothing is missing where it stands. */
   putEvent(timestamp: number, durationSamples: number, atMs: number): void {
     const length = Math.min(durationSamples, LIMIT_AHEAD_SAMPLES);
+    const lateRun = this.#lateRun;
     const position = this.#locate(timestamp, length, atMs);
-    if (position !== undefined) this.#store(position, length, () => 0);
+    // The packets of one event say the same again and again: no sign of a longer path.
+    if (position === undefined) this.#lateRun = lateRun;
+    else this.#store(position, length, () => 0);
   }
 
   /** The next 20 ms; silence before the stream's play-out begins. */
@@ -92,6 +107,7 @@ export class JitterBuffer {
     this.#next += FRAME_SAMPLES;
     this.#last.set(samples);
     this.#missingRun = missing > 0 ? this.#missingRun + 1 : 0;
+    this.#quietFrames = isQuiet(samples) ? this.#quietFrames + 1 : 0;
     return { samples, concealed: missing > 0 };
   }
 
@@ -99,13 +115,14 @@ export class JitterBuffer {
   #locate(timestamp: number, length: number, atMs: number): number | undefined {
     if (this.#startsAtMs === undefined) return this.#start(timestamp, length, atMs);
     const distance = (timestamp - this.#reference.timestamp) | 0;
-    const position = this.#reference.position + distance;
+    const place = this.#reference.position + distance;
+    if (place + length > this.#next + LIMIT_AHEAD_SAMPLES) {
+      return this.#start(timestamp, length, atMs);
+    }
+    const position = distance > 0 ? this.#growToMeet(place) : place;
     if (position + length <= this.#next) {
       this.#lateRun += 1;
       return this.#lateRun < LATE_RUN ? undefined : this.#start(timestamp, length, atMs);
-    }
-    if (position + length > this.#next + LIMIT_AHEAD_SAMPLES) {
-      return this.#start(timestamp, length, atMs);
     }
     this.#lateRun = 0;
     if (distance > 0) this.#reference = { timestamp, position };
@@ -113,7 +130,16 @@ export class JitterBuffer {
     return position;
   }
 
+  /** The newest packet comes after its time: everything from it on is played as much later. */
+  #growToMeet(position: number): number {
+    const late = this.#next - position;
+    if (late <= 0 || this.#grown + late > LIMIT_GROWTH_SAMPLES) return position;
+    this.#grown += late;
+    return this.#next;
+  }
+
   #start(timestamp: number, length: number, atMs: number): number {
+    this.#skipped += this.#filled.reduce((sum, filled) => sum + filled, 0);
     this.reset();
     this.#startsAtMs = atMs + this.#depthMs;
     this.#reference = { timestamp, position: this.#next };
@@ -134,8 +160,9 @@ export class JitterBuffer {
   }
 
   /**
-   * A peer whose clock runs fast, or a first packet that came late, would leave the buffer deeper
-   * than asked for ever. The excess is left out where nothing is said, or anyhow if it is great.
+   * A peer whose clock runs fast, a first packet that came late, or a delay that grew would leave
+   * the buffer deeper than asked for ever. The excess is left out where nobody has spoken for a
+   * while, so that no utterance changes.
    */
   #judgeDepth(): void {
     this.#leastDepth = Math.min(this.#leastDepth, this.#end - this.#next);
@@ -143,17 +170,19 @@ export class JitterBuffer {
     if (this.#judged < JUDGE_FRAMES) return;
     let excess = this.#leastDepth - (this.#depthMs * RATE_HZ) / 1_000;
     if (excess < EXCESS_SAMPLES) return this.#judgeAnew();
-    for (; excess >= FRAME_SAMPLES && this.#mayLeaveOut(excess); excess -= FRAME_SAMPLES) {
-      this.#leaveOutFrame();
-    }
-    if (excess < EXCESS_SAMPLES) this.#judgeAnew();
+    if (this.#quietFrames < SILENCE_FRAMES || !this.#isQuietAhead()) return;
+    for (; excess >= FRAME_SAMPLES; excess -= FRAME_SAMPLES) this.#leaveOutFrame();
+    this.#judgeAnew();
   }
 
   #leaveOutFrame(): void {
     for (let index = 0; index < FRAME_SAMPLES; index++) {
-      this.#filled[(this.#next + index) % CAPACITY_SAMPLES] = 0;
+      const slot = (this.#next + index) % CAPACITY_SAMPLES;
+      this.#skipped += this.#filled[slot] ?? 0;
+      this.#filled[slot] = 0;
     }
     this.#next += FRAME_SAMPLES;
+    this.#grown = Math.max(0, this.#grown - FRAME_SAMPLES);
   }
 
   #judgeAnew(): void {
@@ -161,12 +190,16 @@ export class JitterBuffer {
     this.#leastDepth = Number.POSITIVE_INFINITY;
   }
 
-  #mayLeaveOut(excess: number): boolean {
-    if (excess >= LIMIT_EXCESS_SAMPLES) return true;
-    for (let index = 0; index < FRAME_SAMPLES; index++) {
-      const slot = (this.#next + index) % CAPACITY_SAMPLES;
-      if (Math.abs(this.#ring[slot] ?? 0) > QUIET_PEAK) return false;
+  /** Whether everything that waits is quiet. */
+  #isQuietAhead(): boolean {
+    for (let position = this.#next; position < this.#end; position++) {
+      const slot = position % CAPACITY_SAMPLES;
+      if (this.#filled[slot] && Math.abs(this.#ring[slot] ?? 0) > QUIET_PEAK) return false;
     }
     return true;
   }
+}
+
+function isQuiet(samples: Int16Array): boolean {
+  return samples.every((sample) => Math.abs(sample) <= QUIET_PEAK);
 }

@@ -95,6 +95,7 @@ export class Receiver {
       jitterMs,
       longestGapMs: this.#gaps.longestMs,
       concealedMs: this.#gaps.concealedMs,
+      skippedMs: this.#jitter.skippedMs,
       quality: estimateQuality(missing, this.#options.jitterMs + FRAME_MS),
     };
   }

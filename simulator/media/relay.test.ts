@@ -64,6 +64,7 @@ test("a prompt on one leg interrupts it, and the relay goes on afterwards", asyn
     heard.reduce((count, sample) => count + Number(Math.abs(sample - value) < 100), 0);
   expect(level(1_000)).toBe(8_000);
   expect(level(-2_000)).toBe(4_000);
+  expect(outside.statistics().sent.skippedMs).toBeGreaterThan(480);
   expect(callee.statistics().received).toMatchObject({ lost: 0, late: 0, longestGapMs: 0 });
 });
 

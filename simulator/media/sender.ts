@@ -42,6 +42,8 @@ export class Sender {
   readonly ssrc: number;
   packets = 0;
   octets = 0;
+  /** Audio of another leg that was not forwarded because this one had something to say itself. */
+  skippedMs = 0;
   readonly #options: SenderOptions;
   #keyReader = new KeyReader();
   readonly #presses: KeyPress[] = [];
@@ -122,6 +124,7 @@ export class Sender {
     if (!this.#sending || agreed === undefined) return;
     if (this.queue.queuedMs > 0 || this.#presses.length > 0) {
       this.#anchor = undefined;
+      if (kind !== "telephone-event") this.skippedMs += packet.payload.length / SAMPLES_PER_MS;
       return;
     }
     const payloadType = kind === "telephone-event" ? agreed.telephoneEvent : agreed.payloadType;

@@ -247,8 +247,14 @@ class Session implements MediaSession {
   }
 
   statistics(): MediaStatistics {
-    const { packets, octets, queue } = this.#sender;
-    const sent = { packets, bytes: octets, droppedMs: queue.droppedMs, ...this.#reporter.peer() };
+    const { packets, octets, queue, skippedMs } = this.#sender;
+    const sent = {
+      packets,
+      bytes: octets,
+      droppedMs: queue.droppedMs,
+      skippedMs,
+      ...this.#reporter.peer(),
+    };
     return { sent, received: this.#receiver.statistics() };
   }
 

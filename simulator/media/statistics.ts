@@ -25,6 +25,8 @@ export interface ReceivedStatistics {
   /** Longest run of made-up frames between two real ones. */
   longestGapMs: number;
   concealedMs: number;
+  /** Audio that came in time and was left out: silence, to get less late, or a stream's old rest. */
+  skippedMs: number;
   quality: QualityEstimate;
 }
 
@@ -33,6 +35,8 @@ export interface SentStatistics {
   bytes: number;
   /** Streamed audio that found the queue full. */
   droppedMs: number;
+  /** Audio of another leg that a prompt or a key press of this one kept from being forwarded. */
+  skippedMs: number;
   /** What the peer's last RTCP report says about it. */
   peer?: { lost: number; fractionLost: number; jitterMs: number; roundTripMs?: number };
   quality?: QualityEstimate;
