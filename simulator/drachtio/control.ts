@@ -16,7 +16,7 @@ export interface ControlLimits {
   connections: number;
 }
 
-export const CONTROL_LIMITS: ControlLimits = {
+const CONTROL_LIMITS: ControlLimits = {
   messageBytes: 1_048_576,
   backlogBytes: 67_108_864,
   authenticateTimeoutMs: 10_000,
@@ -24,7 +24,7 @@ export const CONTROL_LIMITS: ControlLimits = {
 };
 
 /** The SIP-level messages of an application; everything else {@link startControl} answers itself. */
-export interface ControlHandler {
+interface ControlHandler {
   /** What `authenticate` is answered with, after `OK`. */
   welcome(): readonly string[];
   onRoute(connection: ControlConnection, verb: string): void;

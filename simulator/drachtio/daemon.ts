@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import type { TlsOptions } from "node:tls";
 import type { Clock } from "../clock.ts";
+import { SipError } from "../sip/error.ts";
 import type { Limits } from "../sip/limits.ts";
 import type { ListenOptions } from "../sip/listener.ts";
 import type { Resolve } from "../sip/routing.ts";
@@ -25,8 +26,6 @@ import { refuse } from "./refuse.ts";
 import { Registrations } from "./registrations.ts";
 import { Routes } from "./routes.ts";
 import { SessionTimers } from "./session-timer.ts";
-
-export type { Contact } from "./contact.ts";
 
 export interface DrachtioDaemonOptions {
   clock: Clock;
@@ -59,7 +58,7 @@ export interface DrachtioDaemon extends AsyncDisposable {
   readonly load: DrachtioLoad;
 }
 
-export interface DrachtioLoad {
+interface DrachtioLoad {
   /** Requests from the network that an application has not answered. */
   incoming: number;
   /** Requests of applications without a final response. */
@@ -250,6 +249,20 @@ function welcome(contacts: readonly Contact[]): string[] {
   return [told.join(","), VERSION, bound.join(",")];
 }
 
+type Handle = (connection: ControlConnection, frame: Frame) => void;
+
+/** What an application wrote and nobody can send is refused; it must not bring the daemon down. */
+function answering(handle: Handle): Handle {
+  return (connection, frame) => {
+    try {
+      handle(connection, frame);
+    } catch (error) {
+      if (!(error instanceof SipError)) throw error;
+      connection.reply(frame.tokens[0] ?? "", `NOK|Server error: ${error.message}`);
+    }
+  };
+}
+
 function handlers({ context, incoming, outgoing, proxy, outbound, connections }: Sides) {
   const { routes } = context;
   return {
@@ -259,12 +272,12 @@ function handlers({ context, incoming, outgoing, proxy, outbound, connections }:
     },
     onRoute: (connection: ControlConnection, verb: string) => routes.add(verb, connection),
     onRemoveRoute: (connection: ControlConnection, verb: string) => routes.remove(verb, connection),
-    onSip: (connection: ControlConnection, frame: Frame) => {
+    onSip: answering((connection, frame) => {
       const response = frame.message.subarray(0, 4).toString("latin1") === "SIP/";
       if (response) incoming.respond(connection, frame);
       else outgoing.request(connection, frame);
-    },
-    onProxy: (connection: ControlConnection, frame: Frame) => proxy.start(connection, frame),
+    }),
+    onProxy: answering((connection, frame) => proxy.start(connection, frame)),
     onClose: (connection: ControlConnection) => {
       connections.delete(connection);
       routes.removeAll(connection);

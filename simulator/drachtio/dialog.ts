@@ -1,8 +1,10 @@
 import type { Timer } from "../clock.ts";
 import type { SipConnection } from "../sip/connection.ts";
 import { dialogIdOf, Dialog as SipDialog } from "../sip/dialog.ts";
+import { parseNameAddr } from "../sip/fields.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../sip/message.ts";
 import type { ClientTransaction } from "../sip/transaction.ts";
+import { parseUri } from "../sip/uri.ts";
 import type { Contact } from "./contact.ts";
 import type { ControlConnection } from "./control.ts";
 
@@ -38,6 +40,7 @@ export class Dialog {
     this.id = dialogId(request);
     this.method = request.method;
     this.sip = sip;
+    sip.state.routeSet = sip.state.routeSet.filter(isReadable);
     this.owner = parts.owner;
     this.contact = parts.contact;
     this.connection = parts.connection;
@@ -60,6 +63,16 @@ export class Dialog {
   /** Takes note of a message of ours that may carry a session description. */
   describe(message: SipMessage): void {
     if (message.body.length > 0) this.localSdp = message.body;
+  }
+}
+
+/** A route nobody can read leads nowhere: requests go on to the next. */
+function isReadable(route: string): boolean {
+  try {
+    parseUri(parseNameAddr(route).uri);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -377,13 +377,22 @@ export class Incoming {
       clock: this.#context.clock,
       timers: this.#context.timers,
       inviteCseq: transaction.request.cseq.number,
-      send: (response) => void transaction.send(response),
+      send: (response) => resend(transaction, response),
       onTimeout: () => {
         this.#settle(inbound);
         refuse(transaction, 504, { Reason: 'SIP;cause=504;text="no PRACK"' });
       },
     });
     return inbound.reliable;
+  }
+}
+
+function resend(transaction: ServerTransaction, response: SipResponse): void {
+  try {
+    transaction.send(response);
+  } catch (error) {
+    // The INVITE has its final answer; there is nothing to repeat any more.
+    if (!(error instanceof SipError)) throw error;
   }
 }
 

@@ -7,7 +7,7 @@ export function timeToken(clock: Clock): string {
 }
 
 /** Frames know three protocols: the real daemon calls WebSocket by what carries it. */
-export function protocolToken(transport: TransportName): string {
+function protocolToken(transport: TransportName): string {
   if (transport === "ws") return "tcp";
   return transport === "wss" ? "tls" : transport;
 }

@@ -1,4 +1,4 @@
-import type { SipError } from "../sip/error.ts";
+import { SipError } from "../sip/error.ts";
 import { type SipRequest, SipResponse } from "../sip/message.ts";
 import type { ClientTransaction, Flow, SendOptions } from "../sip/transaction.ts";
 import {
@@ -243,16 +243,23 @@ export class Outgoing {
   #onResponse(outbound: Outbound, response: SipResponse, flow: Flow): void {
     if (response.status === 100) return;
     const { transaction, dialog } = outbound;
-    const { request } = transaction;
     if (response.status >= 200) dialog?.pending.delete(transaction);
-    const passes =
-      request.method === "INVITE"
-        ? this.#followInvite(outbound, response, flow)
-        : this.#followOther(outbound, response, flow);
-    if (passes) this.#tell(outbound, response, flow);
+    if (this.#follow(outbound, response, flow)) this.#tell(outbound, response, flow);
   }
 
   /** Returns false for what no application may see: repeats, and branches that lost. */
+  #follow(outbound: Outbound, response: SipResponse, flow: Flow): boolean {
+    try {
+      return outbound.transaction.request.method === "INVITE"
+        ? this.#followInvite(outbound, response, flow)
+        : this.#followOther(outbound, response, flow);
+    } catch (error) {
+      if (!(error instanceof SipError)) throw error;
+      // A Contact nobody can read makes no dialog; the application may make sense of the rest.
+      return true;
+    }
+  }
+
   #followInvite(outbound: Outbound, response: SipResponse, flow: Flow): boolean {
     const { transaction, dialog, forks, owner } = outbound;
     const { status } = response;
