@@ -103,7 +103,9 @@ export function parseVia(text: string): Via {
   const [, transport, sentBy, rest = ""] = VIA.exec(text) ?? [];
   if (transport === undefined || sentBy === undefined) throw syntax("SIP/2.0/TRANSPORT host", text);
   // RFC 3261 allows white space around the colon: "first.example.com: 4000".
-  const { host, port } = parseHostPort(sentBy.trim().replace(/[ \t]*:[ \t]*(?=\d+$)/, ":"), text);
+  const colon = sentBy.lastIndexOf(":");
+  const tidy = `${sentBy.slice(0, Math.max(colon, 0)).trim()}:${sentBy.slice(colon + 1).trim()}`;
+  const { host, port } = parseHostPort(colon < 0 ? sentBy.trim() : tidy, text);
   return { transport, host, port, parameters: parseParameters(rest.trim(), "Via") };
 }
 

@@ -11,7 +11,7 @@ export interface Framed {
   broken: SipError | undefined;
 }
 
-const CONTENT_LENGTH = /\n(?:content-length|l)[ \t]*:[ \t\r\n]*([^\r\n]*?)[ \t]*\r?\n/i;
+const CONTENT_LENGTH = /\n(?:content-length|l)[ \t]*:[ \t\r\n]*([^\r\n]*)/i;
 
 /**
  * Cuts a byte stream into messages by Content-Length (RFC 3261 §18.3). A message without one has
@@ -72,7 +72,7 @@ export class StreamFramer {
       return undefined;
     }
     if (end < 0) return undefined;
-    const value = CONTENT_LENGTH.exec(bytes.toString("latin1", 0, head))?.[1] ?? "0";
+    const value = CONTENT_LENGTH.exec(bytes.toString("latin1", 0, head))?.[1]?.trim() ?? "0";
     const body = /^\d{1,10}$/.test(value) ? Number(value) : undefined;
     if (body !== undefined && body <= bodyBytes) return head + body;
     framed.broken =

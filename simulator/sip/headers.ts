@@ -238,7 +238,8 @@ function cutValue(text: string, start: number, end: number): string {
   const value = text.slice(start, end).trimEnd();
   if (!value.includes("\n") && !value.includes("\r")) return value;
   // A lone carriage return must not travel on: others may take it for a line end.
-  return value.replaceAll(/[ \t]*\r?\n[ \t]+/g, " ").replaceAll(/[\r\n]/g, " ");
+  const lines = value.split("\n").map((line) => line.trim().replaceAll("\r", " "));
+  return lines.join(" ");
 }
 
 function newField(name: string, value: string): Written {

@@ -12,7 +12,7 @@ const TAB = 9;
 const COLON = 58;
 
 const TIDY_END = " SIP/2.0";
-const REQUEST_LINE = /^([\w!%'*+.`~-]+)[ \t]+(.*?)[ \t]+(SIP\/\d+\.\d+)[ \t]*$/i;
+const VERSION = /^SIP\/\d+\.\d+$/i;
 const TOKEN = /^[\w!%'*+.`~-]+$/;
 const STATUS_LINE = /^SIP\/2\.0 (\d{3})(?: (.*))?$/i;
 
@@ -154,12 +154,16 @@ function build(received: Received): SipMessage {
 
 /** Another version, or white space where none belongs: enough to answer, not enough to serve. */
 function buildUntidy(received: Received): SipRequest {
-  const [, method, uri = "", version] = REQUEST_LINE.exec(received.startLine) ?? [];
-  if (method === undefined || version === undefined) {
-    const got = received.startLine.slice(0, 100);
+  const { startLine } = received;
+  const words = startLine.split(/[ \t]/).filter((word) => word !== "");
+  const [method = "", ...rest] = words;
+  const version = rest.pop() ?? "";
+  const uri = rest.join(" ");
+  if (!TOKEN.test(method) || uri === "" || !VERSION.test(version)) {
+    const got = startLine.slice(0, 100);
     throw new SipError("SIP_SYNTAX", `expected a start line, got "${got}"`);
   }
-  const tidy = received.startLine === `${method} ${uri} ${version}` && !/[ \t]/.test(uri);
+  const tidy = rest.length === 1 && startLine === words.join(" ");
   const defect = tidy ? received.defect : { header: undefined, message: "request line" };
   return new SipRequest({ ...received, defect, method, uri, version });
 }
