@@ -144,6 +144,25 @@ test("by policy no Record-Route is added and the next hop is our Contact", async
   expect((await call.bye()).status).toBe(200);
 });
 
+test("by policy Record-Route names our address", async () => {
+  const policy = { routeBy: "address" } as const;
+  await using lab = await startOnlineLab({ certificates, policy });
+  const { leg, call, response } = await connect(lab);
+  const [first] = lab.edge.datacenters;
+  const own = `<sip:127.0.0.1:${first?.port};transport=tls;lr>`;
+  expect(response.list("Record-Route")).toEqual([own]);
+  const bye = lab.sbc.next("BYE");
+  await leg.hangUp();
+  expect((await bye).request.has("Route")).toBe(false);
+  const correlationId = "3b6a2c1e-0000-4000-8000-5d3c2b1a0f9e";
+  const dialled = lab.edge.dial("+18005550150", { from: "+18005550100", correlationId });
+  const invite = await lab.sbc.next("INVITE");
+  expect(invite.request.list("Record-Route")).toEqual([own]);
+  await lab.sbc.accept(invite);
+  await (await dialled).hangUp();
+  expect(call.dialog.state.routeSet).toEqual([own]);
+});
+
 const TIMER = { Supported: "timer" };
 
 test("the edge refreshes the session at half its interval when it may", async () => {

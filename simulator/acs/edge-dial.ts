@@ -7,7 +7,6 @@ import { EdgeCall } from "./edge-call.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
 import { historyInfo, REDIRECTED, type Redirection } from "./edge-history.ts";
 import { bracketed, createIdentity, type DialogIdentity, hexId } from "./edge-identity.ts";
-import { recordRoute } from "./edge-invite.ts";
 import type { EdgePolicy } from "./edge-policy.ts";
 import {
   causeOf,
@@ -257,7 +256,7 @@ class OutgoingInvite {
   async #acknowledge(transaction: ClientTransaction, response: SipResponse): Promise<Dialog> {
     const dialog = Dialog.asUac(transaction.request, response);
     // Our own proxy stands in Record-Route for the border controller's sake; it is no hop of ours.
-    const own = recordRoute(this.#datacenter);
+    const own = this.#edge.recordRoute(this.#datacenter);
     dialog.state.routeSet = dialog.state.routeSet.filter((route) => route !== own);
     const { request, nextHop } = dialog.ack(transaction.request.cseq.number);
     const target = this.#edge.endpoint(this.#order.trunk, nextHop);
@@ -291,7 +290,6 @@ class OutgoingInvite {
 
   #request(sequence: number): SipRequest {
     const { to, trunk, replaces, redirectedFrom, sipHeaders = {} } = this.#order;
-    const { policy } = this.#edge;
     const host = `${trunk.fqdn}:${trunk.sipSignalingPort}`;
     const cause = redirectedFrom === undefined ? "" : `;cause=${REDIRECTED}`;
     const own = `${this.#datacenter.name}:${this.#datacenter.port}`;
@@ -304,7 +302,7 @@ class OutgoingInvite {
         CSeq: `${sequence} INVITE`,
         "Call-ID": this.#callId,
         "Max-Forwards": "70",
-        "Record-Route": policy.recordRoute ? recordRoute(this.#datacenter) : undefined,
+        "Record-Route": this.#edge.recordRoute(this.#datacenter),
         Contact: bracketed(this.#identity.contactUri),
         "Content-Type": "application/sdp",
         Replaces: replaces?.value,

@@ -158,10 +158,11 @@ export class IncomingInvite {
 
   #headers(): Record<string, string | string[] | undefined> {
     const { edge, datacenter } = this.#options;
-    const own = edge.policy.recordRoute ? [recordRoute(datacenter)] : [];
+    const own = edge.recordRoute(datacenter);
+    const received = this.request.list("Record-Route");
     return {
       Contact: bracketed(this.identity.contactUri),
-      "Record-Route": [...own, ...this.request.list("Record-Route")],
+      "Record-Route": own === undefined ? received : [own, ...received],
     };
   }
 
@@ -178,11 +179,6 @@ export class IncomingInvite {
 
 function goneRefusal(): PstnRefusal {
   return new PstnRefusal("the caller is gone", { code: 487, subCode: 540_487 });
-}
-
-/** Our proxy as a hop of the dialog; nobody could send SIP to the port of our Contact. */
-export function recordRoute({ name, port }: Datacenter): string {
-  return `<sip:${name}:${port};transport=tls;lr>`;
 }
 
 /** Final refusal with REASON. */

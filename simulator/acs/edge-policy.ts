@@ -7,6 +7,11 @@ export interface EdgePolicy {
   readonly ringing: boolean;
   /** Record-Route on top of our INVITEs and answers; without it the next hop is our Contact. */
   readonly recordRoute: boolean;
+  /**
+   * What Record-Route names: our FQDN, or our address. A lab switch: a border controller that knows
+   * only DNS cannot find the lab's Microsoft by name.
+   */
+  readonly routeBy: "name" | "address";
   /** Which inbound headers reach the application: `current` any `X-*`, `legacy` `X-MS-Custom-*`. */
   readonly inboundHeaders: "current" | "legacy";
   /** Custom headers beyond the documented limits and alphabet, either way. */
@@ -66,6 +71,7 @@ export interface EdgePolicy {
 export const DEFAULT_EDGE_POLICY: EdgePolicy = {
   ringing: true,
   recordRoute: true,
+  routeBy: "name",
   inboundHeaders: "current",
   customHeaders: "strict",
   directTransferHeaders: "refer",

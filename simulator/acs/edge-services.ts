@@ -7,7 +7,7 @@ import { SipError } from "../sip/error.ts";
 import type { SipRequest, SipResponse } from "../sip/message.ts";
 import type { SipStack } from "../sip/stack.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
-import { parseSipUri } from "../sip/uri.ts";
+import { formatHostPort, parseSipUri } from "../sip/uri.ts";
 import type { PartyTrace } from "../trace.ts";
 import { abilitiesOf, type PeerAbilities } from "./edge-abilities.ts";
 import type { Datacenter } from "./edge-datacenter.ts";
@@ -76,6 +76,16 @@ export class EdgeServices {
 
   ownerOf(request: SipRequest): DialogOwner | undefined {
     return this.#dialogs.get(dialogIdOf(request));
+  }
+
+  /**
+   * Our proxy as a hop of the dialog, for INVITEs and their answers: nobody could send SIP to the
+   * port of our Contact. Undefined: the policy wants none.
+   */
+  recordRoute({ name, host, port }: Datacenter): string | undefined {
+    const { recordRoute, routeBy } = this.policy;
+    if (!recordRoute) return undefined;
+    return `<sip:${formatHostPort(routeBy === "name" ? name : host, port)};transport=tls;lr>`;
   }
 
   /** OPTIONS told what a trunk can do; for its calls that do not say. */
