@@ -162,7 +162,7 @@ test.each([1, 2, 3])(
 );
 
 test("events of a call arrive in the order in which they happened", async () => {
-  await using lab = await startTestLab();
+  await using lab = await startTestLab({ policy: { callbackOrderMs: 4000 } });
   const { callConnection } = await answer(lab);
   await lab.application.event("CallConnected");
   await callConnection.getCallMedia().startContinuousDtmfRecognition(CALLER);

@@ -49,17 +49,15 @@ export interface CallbacksOptions {
 
 type Headers = Readonly<Record<string, string>>;
 
-/** One event on its way, with the token it goes out with. */
+/** One event on its way. */
 interface Delivery {
   readonly event: CallEvent;
   readonly envelope: unknown;
-  readonly headers: Headers;
 }
 
 /**
- * Posts mid-call events, each as a JSON array of one CloudEvent with a token of its own. A delivery
- * waits for nothing, least of all for the application's answer to the one before: several of
- * Microsoft's samples never answer.
+ * Posts mid-call events, each as a JSON array of one CloudEvent with a token of its own, and does not
+ * depend on the application's answers: several of Microsoft's samples never give any.
  *
  * Faults, each also with `.<Type>` appended to strike one event type only, and with an optional
  * `probability`: `acs.drop-callback`, `acs.duplicate-callback`, `acs.delay-callback` (`ms`) and
@@ -67,8 +65,8 @@ interface Delivery {
  */
 export class Callbacks {
   readonly #options: CallbacksOptions;
-  /** The last event's turn, by call. */
-  readonly #turns = new Map<string, Promise<Headers>>();
+  /** When the last event of a call lets the next one go. */
+  readonly #turns = new Map<string, Promise<void>>();
 
   constructor(options: CallbacksOptions) {
     this.#options = options;
@@ -81,29 +79,37 @@ export class Callbacks {
     const delayMs = this.#delay(event);
     for (const _copy of isTwice ? [1, 2] : [1]) {
       const waitMs = delayMs();
-      const turn = this.#takeTurn(event);
-      this.#options.background.run(`callback ${event.type}`, async (signal) => {
-        const headers = await turn;
-        if (waitMs > 0) await this.#options.clock.sleep(waitMs, { signal });
-        await this.#deliver({ event, envelope, headers }, signal);
-      });
+      this.#options.background.run(`callback ${event.type}`, (signal) =>
+        waitMs > 0
+          ? this.#deliverLater({ event, envelope }, waitMs, signal)
+          : this.#deliverInTurn({ event, envelope }, signal),
+      );
     }
   }
 
+  async #deliverLater(delivery: Delivery, waitMs: number, signal: AbortSignal): Promise<void> {
+    await this.#options.clock.sleep(waitMs, { signal });
+    await this.#deliver(delivery, await this.#options.issuer.authorization(), signal);
+  }
+
   /**
-   * Resolves with the delivery's token once every earlier event of the call has its own: making
-   * tokens takes time, and must not let a later event overtake.
+   * After the call's earlier events: at once when they were answered, else when the application had
+   * its time. So order is kept for those that answer, and nobody waits for those that never do.
    */
-  #takeTurn({ callConnectionId }: CallEvent): Promise<Headers> {
+  async #deliverInTurn(delivery: Delivery, signal: AbortSignal): Promise<void> {
+    const { clock, issuer, policy } = this.#options;
+    const { callConnectionId } = delivery.event;
     const before = this.#turns.get(callConnectionId);
-    const token = this.#options.issuer.authorization();
-    const turn = Promise.all([token, before]).then(([headers]) => headers);
-    this.#turns.set(callConnectionId, turn);
-    const forget = () => {
-      if (this.#turns.get(callConnectionId) === turn) this.#turns.delete(callConnectionId);
-    };
-    turn.then(forget, forget);
-    return turn;
+    const { promise: over, resolve: end } = Promise.withResolvers<void>();
+    this.#turns.set(callConnectionId, over);
+    try {
+      const [headers] = await Promise.all([issuer.authorization(), before]);
+      using _patience = clock.after(policy.callbackOrderMs, end);
+      await this.#deliver(delivery, headers, signal);
+    } finally {
+      end();
+      if (this.#turns.get(callConnectionId) === over) this.#turns.delete(callConnectionId);
+    }
   }
 
   /** How long each copy of an event is held back. */
@@ -147,11 +153,11 @@ export class Callbacks {
     };
   }
 
-  async #deliver(delivery: Delivery, signal: AbortSignal): Promise<void> {
+  async #deliver(delivery: Delivery, token: Headers, signal: AbortSignal): Promise<void> {
     const { policy, clock, issuer } = this.#options;
-    let { headers } = delivery;
+    let headers = token;
     for (let attempt = 0; ; attempt++) {
-      const status = await this.#attempt({ ...delivery, headers }, signal);
+      const status = await this.#attempt(delivery, headers, signal);
       if ((status >= 200 && status < 300) || attempt >= policy.callbackRetries) return;
       await clock.sleep(1000, { signal });
       headers = await issuer.authorization();
@@ -159,7 +165,11 @@ export class Callbacks {
   }
 
   /** One post, traced with its outcome; the status, or 0 when none came. */
-  async #attempt({ event, envelope, headers }: Delivery, signal: AbortSignal): Promise<number> {
+  async #attempt(
+    { event, envelope }: Delivery,
+    headers: Headers,
+    signal: AbortSignal,
+  ): Promise<number> {
     const { clock, trace, outbound, policy } = this.#options;
     const startMs = clock.now();
     const exchange = {

@@ -41,6 +41,8 @@ export interface Policy {
   readonly recordingLimitMs: number;
   /** How long an application may take to answer a callback. */
   readonly callbackTimeoutMs: number;
+  /** How long an event waits for the answer to the one before, so that they keep their order. */
+  readonly callbackOrderMs: number;
   /** Further attempts after a callback failed, a second apart. */
   readonly callbackRetries: number;
   /** Participants per page of a listing. */
@@ -69,6 +71,7 @@ export const DEFAULT_POLICY: Policy = {
   recordingStartMs: 0,
   recordingLimitMs: 3_600_000,
   callbackTimeoutMs: 10_000,
+  callbackOrderMs: 50,
   callbackRetries: 0,
   participantPageSize: 100,
   callLimit: 1_000,
