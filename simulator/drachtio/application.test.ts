@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { connectDrachtio } from "./application.ts";
-import { openTestDaemon, request } from "./test-daemon.ts";
+import { openTestDaemon, request } from "./testing/daemon.ts";
 
 test("a connected application knows where its daemon speaks SIP", async () => {
   await using lab = await openTestDaemon();

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import type Srf from "drachtio-srf";
 import { expect, test } from "vitest";
-import { openTestDaemon, request, SDP, type TestDaemon } from "./test-daemon.ts";
-import { answer, header, openTestPeer } from "./test-peer.ts";
+import { openTestDaemon, request, SDP, type TestDaemon } from "./testing/daemon.ts";
+import { answer, header, openTestPeer } from "./testing/peer.ts";
 
 const kind = (message: { type: string }) => message.type;
 

@@ -6,8 +6,8 @@ import { systemClock } from "../clock.ts";
 import { silentTrace } from "../trace.ts";
 import { connectDrachtio, sendRequest } from "./application.ts";
 import { type DrachtioDaemonOptions, startDrachtioDaemon } from "./daemon.ts";
-import { openTestDaemon, request, SDP } from "./test-daemon.ts";
-import { answer, header, openTestPeer } from "./test-peer.ts";
+import { openTestDaemon, request, SDP } from "./testing/daemon.ts";
+import { answer, header, openTestPeer } from "./testing/peer.ts";
 
 async function openDaemon(options: Partial<DrachtioDaemonOptions>) {
   const daemon = await startDrachtioDaemon({

@@ -1,7 +1,8 @@
 import { globSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { describe, expect, test } from "vitest";
-import { formatExchange, parseExchange, playExchange } from "./test-exchange.ts";
+import { formatExchange, parseExchange } from "./exchange.ts";
+import { playExchange } from "./testing/play-exchange.ts";
 
 // The recordings are made with `vitest -u` from files that hold the inputs alone, and then read:
 // what the daemon answered must be what drachtio-server answers, or listed in docs/fidelity.md.

@@ -6,8 +6,8 @@ import { systemClock } from "../clock.ts";
 import { mutate, SeededRandom } from "../sip/fuzzing/mutation.ts";
 import { silentTrace } from "../trace.ts";
 import { type DrachtioDaemon, startDrachtioDaemon } from "./daemon.ts";
+import { parseExchange } from "./exchange.ts";
 import { encodeFrame, FrameDecoder } from "./frame.ts";
-import { parseExchange } from "./test-exchange.ts";
 
 /** What has been thrown at the daemon; it answered a ping and a BYE after every round. */
 export interface FuzzReport {

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import type Srf from "drachtio-srf";
 import { expect, test } from "vitest";
 import { connectDrachtio } from "./application.ts";
-import { openTestDaemon, request, SDP, type TestDaemon } from "./test-daemon.ts";
-import { header } from "./test-peer.ts";
+import { openTestDaemon, request, SDP, type TestDaemon } from "./testing/daemon.ts";
+import { header } from "./testing/peer.ts";
 
 /** The next request that reaches a handler of `srf`. */
 function arrival(srf: Srf, method: string) {

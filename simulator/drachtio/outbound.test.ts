@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import Srf from "drachtio-srf";
 import { expect, onTestFinished, test } from "vitest";
-import { openTestDaemon, request, SDP } from "./test-daemon.ts";
-import { answer, header, openTestPeer } from "./test-peer.ts";
+import { openTestDaemon, request, SDP } from "./testing/daemon.ts";
+import { answer, header, openTestPeer } from "./testing/peer.ts";
 
 /** A web server that gives one answer to everything and keeps what it was asked. */
 async function openHandler(instruction: unknown) {

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import type Srf from "drachtio-srf";
 import { expect, test } from "vitest";
 import { sendRequest } from "./application.ts";
-import { openTestDaemon, request, SDP, type TestDaemon } from "./test-daemon.ts";
-import { answer, header, openTestPeer } from "./test-peer.ts";
+import { openTestDaemon, request, SDP, type TestDaemon } from "./testing/daemon.ts";
+import { answer, header, openTestPeer } from "./testing/peer.ts";
 
 const ANSWERED = ["Contact: <sip:a@127.0.0.1:{port}>", "Content-Type: application/sdp", "", SDP];
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { openTestDaemon, request, SDP, type TestDaemon } from "./test-daemon.ts";
-import { answer, header, openTestPeer, type TestPeer } from "./test-peer.ts";
+import { openTestDaemon, request, SDP, type TestDaemon } from "./testing/daemon.ts";
+import { answer, header, openTestPeer, type TestPeer } from "./testing/peer.ts";
 
 interface ProxyResults {
   connected: boolean;

@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { manualClock } from "../clock.ts";
 import { SipResponse } from "../sip/message.ts";
 import { readSessionExpires } from "./session-timer.ts";
-import { openTestDaemon, request, SDP, type TestDaemon } from "./test-daemon.ts";
-import { answer, header } from "./test-peer.ts";
+import { openTestDaemon, request, SDP, type TestDaemon } from "./testing/daemon.ts";
+import { answer, header } from "./testing/peer.ts";
 
 const response = (value: string) =>
   new SipResponse({ status: 200, headers: { "Session-Expires": value } });

@@ -1,8 +1,8 @@
-import { systemClock } from "../clock.ts";
-import { silentTrace } from "../trace.ts";
-import { connectDrachtio, type DrachtioApplication } from "./application.ts";
-import { type DrachtioDaemon, type DrachtioDaemonOptions, startDrachtioDaemon } from "./daemon.ts";
-import { openTestPeer, type TestPeer } from "./test-peer.ts";
+import { systemClock } from "../../clock.ts";
+import { silentTrace } from "../../trace.ts";
+import { connectDrachtio, type DrachtioApplication } from "../application.ts";
+import { type DrachtioDaemon, type DrachtioDaemonOptions, startDrachtioDaemon } from "../daemon.ts";
+import { openTestPeer, type TestPeer } from "./peer.ts";
 
 /** A daemon with one UDP listener, one application and one peer, for tests. */
 export interface TestDaemon extends AsyncDisposable {

@@ -1,42 +1,12 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause, setImmediate as turn } from "node:timers/promises";
-import { type ManualClock, manualClock } from "../clock.ts";
-import { silentTrace } from "../trace.ts";
-import { startDrachtioDaemon } from "./daemon.ts";
-import { encodeFrame, FrameDecoder } from "./frame.ts";
-import { openTestPeer, type TestPeer } from "./test-peer.ts";
-
-/**
- * A recorded exchange: a title, then sections. `app>` and `net>` are what an application and a UDP
- * peer send, `app<` and `net<` what they get, `clock>` lets that many milliseconds pass. What
- * differs from run to run has a name in braces: `{u1}` is the first UUID seen, `{tag1}` the first
- * tag of the daemon's, `{branch1}` the first branch. Inputs may use these names.
- */
-export interface Section {
-  channel: "app>" | "app<" | "net>" | "net<" | "clock>";
-  text: string;
-}
-
-export interface Exchange {
-  title: string;
-  sections: readonly Section[];
-}
-
-export function parseExchange(text: string): Exchange {
-  const [title = "", ...blocks] = text.split(/^=== /m);
-  const sections = blocks.map((block) => {
-    const end = block.indexOf("\n");
-    const channel = block.slice(0, end).trim() as Section["channel"];
-    return { channel, text: block.slice(end + 1).trimEnd() };
-  });
-  return { title: title.trim(), sections };
-}
-
-export function formatExchange({ title, sections }: Exchange): string {
-  const blocks = sections.map(({ channel, text }) => `=== ${channel}\n${text}\n`);
-  return `${title}\n\n${blocks.join("\n")}`;
-}
+import { type ManualClock, manualClock } from "../../clock.ts";
+import { silentTrace } from "../../trace.ts";
+import { startDrachtioDaemon } from "../daemon.ts";
+import type { Exchange, Section } from "../exchange.ts";
+import { encodeFrame, FrameDecoder } from "../frame.ts";
+import { openTestPeer, type TestPeer } from "./peer.ts";
 
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 
