@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../clock.ts";
 import { startDrachtioDaemon } from "../drachtio/daemon.ts";
-import { answer, header, openTestPeer, type TestPeer } from "../drachtio/test-peer.ts";
+import { answer, header, openTestPeer, type TestPeer } from "../drachtio/testing/peer.ts";
 import { faultPlan } from "../faults.ts";
 import { openTrace } from "../trace.ts";
 import { startCarrier } from "./carrier.ts";

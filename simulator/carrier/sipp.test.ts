@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../clock.ts";
 import { startDrachtioDaemon } from "../drachtio/daemon.ts";
 import { serveInvites } from "../drachtio/invitation.ts";
-import { openTestPeer } from "../drachtio/test-peer.ts";
+import { openTestPeer } from "../drachtio/testing/peer.ts";
 import { silentTrace } from "../trace.ts";
 import { startCarrier } from "./carrier.ts";
 

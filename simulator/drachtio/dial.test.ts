@@ -4,7 +4,7 @@ import { silentTrace } from "../trace.ts";
 import { connectDrachtio } from "./application.ts";
 import { startDrachtioDaemon } from "./daemon.ts";
 import { dial, hangUp } from "./dial.ts";
-import { answer, header, openTestPeer, type TestPeer } from "./test-peer.ts";
+import { answer, header, openTestPeer, type TestPeer } from "./testing/peer.ts";
 
 const clock = systemClock();
 const SDP = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";

@@ -3,7 +3,7 @@ import { systemClock } from "../clock.ts";
 import { openTrace } from "../trace.ts";
 import { startDrachtioDaemon } from "./daemon.ts";
 import { type Invitation, type InviteServerOptions, serveInvites, userOf } from "./invitation.ts";
-import { header, openTestPeer } from "./test-peer.ts";
+import { header, openTestPeer } from "./testing/peer.ts";
 
 const clock = systemClock();
 

@@ -4,7 +4,7 @@ import { createCertificateAuthority } from "../certificates.ts";
 import { systemClock } from "../clock.ts";
 import { sendRequest } from "../drachtio/application.ts";
 import { dial, hangUp } from "../drachtio/dial.ts";
-import { answer, header, openTestPeer } from "../drachtio/test-peer.ts";
+import { answer, header, openTestPeer } from "../drachtio/testing/peer.ts";
 import { faultPlan } from "../faults.ts";
 import type { SbcOptions } from "./sbc.ts";
 import {

@@ -3,7 +3,7 @@ import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { createCertificateAuthority } from "../certificates.ts";
 import { systemClock } from "../clock.ts";
 import { hangUp } from "../drachtio/dial.ts";
-import { answer, header } from "../drachtio/test-peer.ts";
+import { answer, header } from "../drachtio/testing/peer.ts";
 import { type Fault, faultPlan } from "../faults.ts";
 import { Waiting } from "../waiting.ts";
 import type { SbcOptions } from "./sbc.ts";
