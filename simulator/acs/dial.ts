@@ -1,5 +1,5 @@
 import { type Identifier, numberOf } from "./identity.ts";
-import { type PstnLeg, PstnRefusal } from "./pstn.ts";
+import { type DialOptions, type PstnLeg, PstnRefusal } from "./pstn.ts";
 import type { Switchboard } from "./switchboard.ts";
 import { createVoipPair } from "./voip-leg.ts";
 
@@ -12,6 +12,8 @@ export interface OutgoingCall {
   readonly correlationId: string;
   readonly sipHeaders?: Readonly<Record<string, string>>;
   readonly voipHeaders?: Readonly<Record<string, string>>;
+  /** Of a redirected call: whom it was for, and what led it there. */
+  readonly redirectedFrom?: DialOptions["redirectedFrom"];
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -38,8 +40,14 @@ async function reach(
 ): Promise<PstnLeg> {
   const number = numberOf(call.target);
   if (number !== undefined) {
-    const { correlationId, sipHeaders = {}, callerId = "" } = call;
-    return board.core.pstn.dial(number, { from: callerId, sipHeaders, correlationId, signal });
+    const { correlationId, sipHeaders = {}, callerId = "", redirectedFrom } = call;
+    return board.core.pstn.dial(number, {
+      from: callerId,
+      sipHeaders,
+      correlationId,
+      ...(redirectedFrom === undefined ? {} : { redirectedFrom }),
+      signal,
+    });
   }
   if (call.target.kind !== "communicationUser") {
     const message = `${call.target.rawId} cannot be reached.`;

@@ -158,6 +158,7 @@ test("a redirected caller is joined with the target and leaves the application's
   await client(lab).redirectCall(context, { targetParticipant: COLLEAGUE });
   const { leg: other, options } = await answeredDial(lab);
   expect(options.from).toBe("+14255550100");
+  expect(options.redirectedFrom).toEqual({ number: "+18005550100" });
   const heard = Promise.withResolvers<void>();
   other.onWritten = heard.resolve;
   await until(() => leg.isAnswered);

@@ -136,6 +136,10 @@ async function forward(
       source: from,
       callerId: from.phoneNumber?.value,
       correlationId: leg.correlationId,
+      redirectedFrom: {
+        number: leg.to,
+        ...(leg.historyInfo === undefined ? {} : { historyInfo: leg.historyInfo }),
+      },
       timeoutMs: board.core.policy.dialTimeoutMs,
       signal: AbortSignal.any([signal, gone.signal]),
     });
