@@ -61,13 +61,10 @@ export class EdgeCall {
     this.#trace("early", "confirmed");
   }
 
-  get isOver(): boolean {
-    return this.#over;
-  }
-
   /** Sends BYE with the reason and frees the media. Later calls change nothing. */
   async bye(text = "CallEndReasonLocalUserInitiated", by: LegEnd["by"] = "local"): Promise<void> {
     if (!this.#finish({ by })) return;
+    const silent = this.media[Symbol.asyncDispose]();
     const Reason = formatReason(this.identity.xI, text, causeOf(200));
     try {
       await this.send("BYE", { headers: { Reason } }).final;
@@ -75,7 +72,7 @@ export class EdgeCall {
       const message = `BYE to ${this.trunk.fqdn} got no answer: ${String(error)}`;
       this.edge.options.findings.add("BYE_UNANSWERED", message, this.identity.xI);
     }
-    await this.media[Symbol.asyncDispose]();
+    await silent;
   }
 
   /** A request inside the dialog. Throws SipError when nothing can be sent. */

@@ -194,6 +194,13 @@ test("a ringing caller whose connection breaks can be rejected without harm", as
   await expect(lab.legs[0]?.answer()).rejects.toThrow("the leg is over");
 });
 
+test("a leg is answered once; a second time changes nothing", async () => {
+  await using lab = await startEdgeLab({ certificates });
+  const { leg } = await connect(lab);
+  await expect(leg.answer()).rejects.toThrow("the leg has been answered already");
+  expect(lab.edge.liveDialogs).toBe(1);
+});
+
 test("a leg that is hung up while it is being answered leaves no call behind", async () => {
   await using lab = await startEdgeLab({ certificates });
   const invited = lab.sbc.invite();

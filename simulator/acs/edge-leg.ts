@@ -30,6 +30,7 @@ export class EdgeLeg implements PstnLeg {
   readonly #frames = new Set<(frame: Frame) => void>();
   readonly #digits = new Set<(digit: string) => void>();
   #call: EdgeCall | undefined;
+  #isAnswering = false;
   #over = false;
 
   constructor(origin: { invite: IncomingInvite } | { call: EdgeCall }, options: EdgeLegOptions) {
@@ -52,9 +53,10 @@ export class EdgeLeg implements PstnLeg {
   }
 
   async answer(): Promise<void> {
-    if (this.#invite === undefined)
-      throw new Error("an outgoing leg is answered by the other side");
+    if (this.#invite === undefined) throw new Error("an outgoing leg is answered by its target");
     if (this.#over) throw new Error("the leg is over");
+    if (this.#isAnswering) throw new Error("the leg has been answered already");
+    this.#isAnswering = true;
     try {
       const call = await this.#invite.answer();
       if (!this.#over) return this.#connect(call);
@@ -81,8 +83,7 @@ export class EdgeLeg implements PstnLeg {
 
   async transfer(target: string, options: TransferLegOptions): Promise<void> {
     const call = this.#call;
-    if (call === undefined || this.#over)
-      throw new Error("only an answered leg can be transferred");
+    if (call === undefined || this.#over) throw new Error("the leg is not connected");
     const { sipHeaders = {}, signal } = options;
     const from = options.from ?? (this.direction === "incoming" ? this.from : this.to);
     const party = this.direction === "incoming" ? this.from : this.to;

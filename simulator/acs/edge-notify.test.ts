@@ -61,6 +61,15 @@ test("a NOTIFY without Event: refer or without a status line is noted and not be
   expect(lab.findings()).toEqual(["NOTIFY_MALFORMED", "NOTIFY_MALFORMED"]);
 });
 
+test("an application that hangs up during the transfer is not the border controller's fault", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg } = await connect(lab);
+  const { settled } = await refer(lab, leg);
+  await leg.hangUp();
+  expect(await settled).toMatchObject({ code: 487 });
+  expect(lab.findings()).toEqual([]);
+});
+
 test("a subscription that ends without a final status fails the transfer", async () => {
   await using lab = await startOnlineLab({ certificates });
   const { leg, call } = await connect(lab);

@@ -2,7 +2,7 @@ import { type SipRequest, SipResponse } from "../sip/message.ts";
 import type { EdgeCall } from "./edge-call.ts";
 import { REFUSALS } from "./edge-refusal.ts";
 import type { EdgeServices } from "./edge-services.ts";
-import { PstnRefusal } from "./pstn.ts";
+import { type LegEnd, PstnRefusal } from "./pstn.ts";
 
 export interface NotifyWatchOptions {
   /** What is waited for, for error messages. */
@@ -50,7 +50,7 @@ export class NotifyWatch implements Disposable {
       () => deadline.cancel(),
       () => options.signal?.removeEventListener("abort", abort),
     ];
-    void call.ended.then(() => this.#ended());
+    void call.ended.then(({ by }) => this.#ended(by));
   }
 
   [Symbol.dispose](): void {
@@ -111,10 +111,11 @@ export class NotifyWatch implements Disposable {
     if (missingNotify === "drop") void this.#call.bye("Transfer timed out", "network");
   }
 
-  #ended(): void {
+  #ended(by: LegEnd["by"]): void {
     if (this.#over) return;
     const message = "the call was ended before the final NOTIFY";
-    this.#edge.options.findings.add("BYE_BEFORE_NOTIFY", message, this.#call.identity.xI);
+    const { findings } = this.#edge.options;
+    if (by === "peer") findings.add("BYE_BEFORE_NOTIFY", message, this.#call.identity.xI);
     this.#fail(message, { code: 487, subCode: 540_487 });
   }
 

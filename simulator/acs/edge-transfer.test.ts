@@ -332,6 +332,19 @@ test("without REFER in Allow the transfer is internal and the caller's dialog st
   expect(call.owns(await farewell)).toBe(true);
 });
 
+test("a caller who hangs up during an internal transfer stops the ringing", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab, { headers: NO_REFER });
+  const transfer = leg.transfer(QUEUE, {}).catch((error: unknown) => error);
+  const third = await lab.sbc.next("INVITE");
+  const cancelled = new Promise<void>((resolve) => third.onCancel(() => resolve()));
+  third.respond(180);
+  await call.bye();
+  await cancelled;
+  expect(await transfer).toMatchObject({ code: 487 });
+  await expect.poll(() => lab.edge.liveDialogs).toBe(0);
+});
+
 test("without REFER but with Replaces a new dialog takes the old one's place", async () => {
   await using lab = await startOnlineLab({ certificates });
   const headers = { ...NO_REFER, Supported: "replaces" };

@@ -61,11 +61,6 @@ export class TransferEngine {
     this.#bridges = bridges;
   }
 
-  /** Transfers that wait for their INVITE. */
-  get pending(): number {
-    return this.#contexts.size;
-  }
-
   /** Resolves when the target has answered; rejects with {@link PstnRefusal}. */
   async transfer(call: EdgeCall, order: TransferOrder): Promise<void> {
     const unsafe = Object.entries(order.sipHeaders).find(([, value]) => !isOneLine(value));
@@ -214,12 +209,8 @@ export class TransferEngine {
   async #internal(call: EdgeCall, order: TransferOrder): Promise<void> {
     const third = await this.#dial(order, {
       correlationId: call.identity.xI,
-      signal: order.signal,
+      signal: whileUp(call, order.signal),
     });
-    if (call.isOver) {
-      await third.bye();
-      throw new PstnRefusal("the caller hung up", { code: 487, subCode: 540_487 });
-    }
     // What the application has queued would interrupt the other side's voice.
     call.media.flush();
     this.#bridges.join(call, third);
@@ -227,7 +218,8 @@ export class TransferEngine {
 
   /** Calls the target first; then a new dialog takes the place of the old one. */
   async #replaces(call: EdgeCall, order: TransferOrder): Promise<void> {
-    const { correlationId, signal } = { correlationId: call.identity.xI, signal: order.signal };
+    const correlationId = call.identity.xI;
+    const signal = whileUp(call, order.signal);
     const third = await this.#dial(order, { correlationId, signal });
     const { callId, localTag, remoteTag, remoteTarget } = call.dialog.state;
     try {
@@ -342,6 +334,13 @@ const UNKNOWN_TRANSFER: TransferClaim = {
 function alteration(code: string, text: string) {
   const refusal: EdgeRefusal = { status: 403, subCode: 510_403, text };
   return { code, refusal };
+}
+
+/** Aborted when the caller hangs up, or the application gives up. */
+function whileUp(call: EdgeCall, signal: AbortSignal | undefined): AbortSignal {
+  const gone = new AbortController();
+  void call.ended.then(() => gone.abort(new Error("the caller hung up")));
+  return signal === undefined ? gone.signal : AbortSignal.any([signal, gone.signal]);
 }
 
 function sameTarget(uri: string, referTo: string): boolean {
