@@ -1,10 +1,10 @@
 import type { Call } from "./call.ts";
 import { describe, readCallSettings } from "./call-operations.ts";
 import type { Conversation } from "./conversation.ts";
-import { dial } from "./dial.ts";
+import { dial, type OutgoingCall } from "./dial.ts";
 import { strike } from "./fault-strike.ts";
 import { Fields } from "./fields.ts";
-import { type Identifier, identifierOf, isE164, readIdentifier } from "./identity.ts";
+import { type Identifier, identifierOf, isE164, numberOf, readIdentifier } from "./identity.ts";
 import type { Operation, OperationRequest, Reply } from "./operation.ts";
 import { refusal } from "./service-error.ts";
 import type { RingingCall, Switchboard } from "./switchboard.ts";
@@ -136,10 +136,7 @@ async function forward(
       source: from,
       callerId: from.phoneNumber?.value,
       correlationId: leg.correlationId,
-      redirectedFrom: {
-        number: leg.to,
-        ...(leg.historyInfo === undefined ? {} : { historyInfo: leg.historyInfo }),
-      },
+      redirectedFrom: divertedFrom(ringing),
       timeoutMs: board.core.policy.dialTimeoutMs,
       signal: AbortSignal.any([signal, gone.signal]),
     });
@@ -151,6 +148,13 @@ async function forward(
     leg.reject(480, "Temporarily Unavailable");
     await Promise.all(conversation.legs.map((entry) => entry.leg.hangUp()));
   }
+}
+
+/** The telephone number the caller had dialled; applications have none. */
+function divertedFrom({ leg, to }: RingingCall): OutgoingCall["redirectedFrom"] {
+  const number = numberOf(to);
+  if (number === undefined) return undefined;
+  return leg.historyInfo === undefined ? { number } : { number, historyInfo: leg.historyInfo };
 }
 
 function connect(board: Switchboard, request: OperationRequest): Reply {
