@@ -137,7 +137,7 @@ function readSpeech(read: Variables) {
     preparationIdleMs: read.integer("AGENT_PREPARATION_IDLE_MS", {
       from: 0,
       to: 3_600_000,
-      or: 3000,
+      or: 15_000,
     }),
     segmentationSilenceMs: read.integer("SPEECH_SEGMENTATION_SILENCE_MS", {
       from: 100,

@@ -43,3 +43,8 @@ test("aborting ends the answer quietly, and the service notices", async () => {
   await service.requests[0]?.aborted;
   expect(pieces).toEqual([{ type: "text", text: "Your " }]);
 });
+
+test("an answer without an end is given up, however steadily it comes", async () => {
+  await using service = await startModelService({ says: "and so on ".repeat(100), pieceMs: 20 });
+  await expect(ask(model(service.url, 60))).rejects.toMatchObject({ code: "stalled" });
+});

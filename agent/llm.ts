@@ -133,16 +133,21 @@ function collect(calls: MutableToolCall[], deltas: readonly ToolCallDelta[] = []
   }
 }
 
+/** A whole answer, tries included, may take this many times as long as one piece of it. */
+const LONGEST_ANSWER = 5;
+
 /** Aborts when nothing has come for too long; the SDK's own time-out ends with the headers. */
 class Watchdog implements Disposable {
   readonly #timeoutMs: number;
   readonly #stall = new AbortController();
   readonly signal: AbortSignal;
+  readonly #limit: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(timeoutMs: number, signal: AbortSignal) {
     this.#timeoutMs = timeoutMs;
     this.signal = AbortSignal.any([signal, this.#stall.signal]);
+    this.#limit = setTimeout(() => this.#stall.abort(), timeoutMs * LONGEST_ANSWER);
   }
 
   get stalled(): boolean {
@@ -156,11 +161,14 @@ class Watchdog implements Disposable {
 
   /** An aborted stream ends like a finished one; this tells the difference. */
   check(): void {
-    if (this.stalled) throw new ModelFailure("stalled", `nothing came for ${this.#timeoutMs} ms`);
+    if (!this.stalled) return;
+    const limits = `${this.#timeoutMs} ms for a piece, ${LONGEST_ANSWER} times that for all`;
+    throw new ModelFailure("stalled", `the answer took too long: ${limits}`);
   }
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#limit);
   }
 }
 

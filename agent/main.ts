@@ -6,7 +6,6 @@ const EX_CONFIG = 78;
 
 const config = configOrExit();
 const agent = await startAgent(config);
-process.stdout.write(`AGENT_URL=${agent.url}\n`);
 
 let stopping = false;
 const stop = async () => {

@@ -11,7 +11,13 @@ interface ModelRequest {
 
 /** What the model does with one request; text is streamed word by word. */
 export type ModelTurn =
-  | { readonly says: string; readonly thenStalls?: boolean; readonly thenDrops?: boolean }
+  | {
+      readonly says: string;
+      readonly thenStalls?: boolean;
+      readonly thenDrops?: boolean;
+      /** Pause before each piece. */
+      readonly pieceMs?: number;
+    }
   | { readonly calls: readonly { name: string; arguments: string }[]; readonly says?: string }
   | { readonly fails: number; readonly code?: string }
   | { readonly stalls: true }
@@ -63,7 +69,9 @@ function play(response: ServerResponse, turn: ModelTurn): void {
     return;
   }
   response.writeHead(200, { "Content-Type": "text/event-stream" });
-  for (const frame of framesOf(turn)) response.write(`data: ${JSON.stringify(frame)}\n\n`);
+  const frames = framesOf(turn);
+  if ("pieceMs" in turn && turn.pieceMs !== undefined) return drip(response, frames, turn.pieceMs);
+  for (const frame of frames) response.write(`data: ${JSON.stringify(frame)}\n\n`);
   if ("thenStalls" in turn && turn.thenStalls) return;
   if ("thenDrops" in turn && turn.thenDrops) {
     // Later, so that what was written is on the wire before the connection breaks.
@@ -71,6 +79,15 @@ function play(response: ServerResponse, turn: ModelTurn): void {
     return;
   }
   response.end("data: [DONE]\n\n");
+}
+
+function drip(response: ServerResponse, frames: object[], pieceMs: number): void {
+  const timer = setInterval(() => {
+    const frame = frames.shift();
+    if (frame === undefined) response.end("data: [DONE]\n\n");
+    else response.write(`data: ${JSON.stringify(frame)}\n\n`);
+  }, pieceMs);
+  response.once("close", () => clearInterval(timer));
 }
 
 /** As Azure streams: the prompt's filter results first, in a chunk without a choice. */

@@ -1,0 +1,44 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { expect, test } from "vitest";
+
+const MAIN = new URL("main.ts", import.meta.url).pathname;
+const ENV = {
+  AGENT_PORT: "0",
+  ACS_CONNECTION_STRING: "endpoint=http://127.0.0.1:1/;accesskey=c2VjcmV0",
+  SPEECH_KEY: "speech key",
+  SPEECH_HOST: "http://127.0.0.1:1",
+  AZURE_OPENAI_ENDPOINT: "http://127.0.0.1:1",
+  AZURE_OPENAI_KEY: "model key",
+  AZURE_OPENAI_DEPLOYMENT: "gpt",
+  AGENT_QUEUE_NUMBER: "+18005550150",
+  AGENT_PREPARED_PHRASES: "off",
+};
+
+test.each(["SIGTERM", "SIGINT"] as const)(
+  "%s drains the agent and ends it with 0",
+  async (signal) => {
+    const agent = spawn(process.execPath, [MAIN], { env: ENV });
+    const [line] = await once(agent.stdout, "data");
+    const { msg, url } = JSON.parse(String(line));
+    expect(msg).toBe("agent is listening");
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    // Nothing listens where its services are said to be.
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    agent.kill(signal);
+    const [code] = await once(agent, "exit");
+    expect(code).toBe(0);
+  },
+);
+
+test("a wrong configuration ends it with 78 and every fault", async () => {
+  const agent = spawn(process.execPath, [MAIN], {
+    env: { ...ENV, AGENT_PORT: "x", SPEECH_KEY: "" },
+  });
+  const errors: string[] = [];
+  agent.stderr.on("data", (text) => errors.push(String(text)));
+  const [code] = await once(agent, "close");
+  expect(code).toBe(78);
+  expect(errors.join("")).toContain("AGENT_PORT");
+  expect(errors.join("")).toContain("SPEECH_KEY");
+});
