@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { dial } from "../drachtio/dial.ts";
 import type { PhoneOptions } from "./phone.ts";
-import { acceptRegistrations, openTestServer } from "./test-server.ts";
+import { acceptRegistrations, openTestServer } from "./testing/server.ts";
 
 /** A registered phone, and a way to ring it. */
 async function reachable(options: Partial<PhoneOptions> = {}) {

@@ -5,7 +5,7 @@ import { systemClock } from "../clock.ts";
 import { silentTrace } from "../trace.ts";
 import { CallRefused } from "./outgoing-call.ts";
 import { startPhone } from "./phone.ts";
-import { openTestServer } from "./test-server.ts";
+import { openTestServer } from "./testing/server.ts";
 
 /** A phone and a SIP server whose application answers each INVITE as the test says. */
 async function server(answer: (req: Srf.SrfRequest, res: Srf.SrfResponse, srf: Srf) => unknown) {

@@ -17,7 +17,7 @@ import {
   trunkInvite,
   trunkRequest,
   withSdp,
-} from "./test-sides.ts";
+} from "./testing/sides.ts";
 
 const clock = systemClock();
 let certificates: TestCertificates;

@@ -16,7 +16,7 @@ import {
   type TestCertificates,
   trunkRequest,
   withSdp,
-} from "./test-sides.ts";
+} from "./testing/sides.ts";
 
 const REFER_TO = "sip:+18005550150@sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:acs:AbC_1";
 const REFERRED_BY =

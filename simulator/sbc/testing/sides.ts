@@ -1,12 +1,12 @@
 import type Srf from "drachtio-srf";
-import { systemClock } from "../clock.ts";
-import { type DrachtioDaemon, startDrachtioDaemon } from "../drachtio/daemon.ts";
-import { type Invitation, serveInvites } from "../drachtio/invitation.ts";
-import { answer, header, openTestPeer, type TestPeer } from "../drachtio/testing/peer.ts";
-import { openMediaSession } from "../media/session.ts";
-import { openTrace, silentTrace, type Trace } from "../trace.ts";
-import { Waiting } from "../waiting.ts";
-import { type SbcOptions, startSbc } from "./sbc.ts";
+import { systemClock } from "../../clock.ts";
+import { type DrachtioDaemon, startDrachtioDaemon } from "../../drachtio/daemon.ts";
+import { type Invitation, serveInvites } from "../../drachtio/invitation.ts";
+import { answer, header, openTestPeer, type TestPeer } from "../../drachtio/testing/peer.ts";
+import { openMediaSession } from "../../media/session.ts";
+import { openTrace, silentTrace, type Trace } from "../../trace.ts";
+import { Waiting } from "../../waiting.ts";
+import { type SbcOptions, startSbc } from "../sbc.ts";
 
 /** Certificates of one test run; making them is the slow part. */
 export interface TestCertificates {

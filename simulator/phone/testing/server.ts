@@ -1,10 +1,10 @@
 import type Srf from "drachtio-srf";
-import { systemClock } from "../clock.ts";
-import { connectDrachtio } from "../drachtio/application.ts";
-import { startDrachtioDaemon } from "../drachtio/daemon.ts";
-import { openMediaSession } from "../media/session.ts";
-import { openTrace, silentTrace } from "../trace.ts";
-import { type PhoneOptions, startPhone } from "./phone.ts";
+import { systemClock } from "../../clock.ts";
+import { connectDrachtio } from "../../drachtio/application.ts";
+import { startDrachtioDaemon } from "../../drachtio/daemon.ts";
+import { openMediaSession } from "../../media/session.ts";
+import { openTrace, silentTrace } from "../../trace.ts";
+import { type PhoneOptions, startPhone } from "../phone.ts";
 
 /** A SIP server over WebSocket with a drachtio application, and a phone that is connected to it. */
 export async function openTestServer(options: Partial<PhoneOptions> = {}) {
