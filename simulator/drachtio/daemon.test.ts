@@ -184,6 +184,28 @@ test("a back-to-back user agent connects two legs and both hang up", async () =>
   await expect.poll(() => lab.daemon.load.dialogs).toBe(0);
 });
 
+test("IPv6 is spoken as well", async () => {
+  const { daemon, srf } = await openDaemon({
+    contacts: [{ transport: "udp", host: "::1", port: 0 }],
+  });
+  const other = await openDaemon({ contacts: [{ transport: "udp", host: "::1", port: 0 }] });
+  const seen = new Promise<string>((resolve) => {
+    srf.invite((req, res) => {
+      resolve(req.source_address);
+      void srf.createUAS(req, res, { localSdp: SDP });
+    });
+  });
+  const port = daemon.contacts[0]?.port;
+  expect(srf.hostPorts).toEqual([`udp/[::1]:${port}`]);
+  const dialog = await other.srf.createUAC(`sip:a@[::1]:${port}`, { localSdp: SDP });
+  expect(await seen).toBe("::1");
+  expect(dialog.remote.uri).toBe(`sip:[::1]:${port}`);
+  await new Promise((resolve) => {
+    dialog.destroy(undefined, resolve);
+  });
+  expect(daemon.load.dialogs).toBe(0);
+});
+
 test("an INVITE over TCP is answered on its connection", async () => {
   const { daemon, srf } = await openDaemon({
     contacts: [

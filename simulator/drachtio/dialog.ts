@@ -81,6 +81,9 @@ export function dialogId(request: SipRequest): string {
   return `${request.callId};from-tag=${request.fromTag ?? ""}`;
 }
 
+/** Dialogs of applications that left stay, as with the real daemon; the oldest go beyond this. */
+const DIALOG_LIMIT = 100_000;
+
 /** Every dialog of the daemon, by its id for applications and by its tags for the network. */
 export class Dialogs implements Disposable {
   readonly #byId = new Map<string, Dialog>();
@@ -92,6 +95,8 @@ export class Dialogs implements Disposable {
 
   /** Early dialogs of a fork share an id; the newest, or the confirmed one, answers to it. */
   add(dialog: Dialog): void {
+    const [oldest] = this.#byTags.values();
+    if (this.#byTags.size >= DIALOG_LIMIT && oldest !== undefined) this.remove(oldest);
     this.#byTags.set(dialog.sip.id, dialog);
     this.#byId.set(dialog.id, dialog);
   }

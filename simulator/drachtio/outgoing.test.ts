@@ -318,6 +318,18 @@ test("silence becomes 408", async () => {
   await expect(dialog).rejects.toMatchObject({ status: 408 });
 });
 
+test("a call that only ever rang leaves no dialog behind", async () => {
+  await using lab = await openTestDaemon({ timers: { t1Ms: 20, timeoutMs: 60 } });
+  const { dialog, sent } = call(lab);
+  const invite = await lab.peer.receive(/^INVITE/);
+  lab.peer.send(answer(invite, "180 Ringing"));
+  await expect.poll(() => lab.daemon.load.dialogs).toBe(1);
+  (await sent).cancel(() => {});
+  lab.peer.send(answer(await lab.peer.receive(/^CANCEL/), "200 OK"));
+  await expect(dialog).rejects.toMatchObject({ status: 408 });
+  expect(lab.daemon.load.dialogs).toBe(0);
+});
+
 test("a name nobody knows becomes 503 DNS Error", async () => {
   await using lab = await openTestDaemon({ resolve: () => undefined });
   const response = sendRequest(lab.srf, "sip:a@nowhere.test", { method: "OPTIONS" });

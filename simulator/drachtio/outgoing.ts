@@ -261,11 +261,11 @@ export class Outgoing {
   }
 
   #followInvite(outbound: Outbound, response: SipResponse, flow: Flow): boolean {
-    const { transaction, dialog, forks, owner } = outbound;
+    const { transaction, dialog, owner } = outbound;
     const { status } = response;
     if (status >= 300) {
       if (dialog === undefined) this.#context.cdrs.stop("network", refusalReason(status), response);
-      for (const fork of forks.values()) this.#context.dialogs.remove(fork.dialog);
+      this.#forgetForks(outbound);
       return true;
     }
     if (dialog !== undefined) {
@@ -279,6 +279,10 @@ export class Outgoing {
     const fork = this.#fork(outbound, response, flow);
     if (status < 200) return isNews(fork, response);
     return this.#confirmDialog(outbound, fork.dialog, response) && owner.open;
+  }
+
+  #forgetForks({ forks }: Outbound): void {
+    for (const { dialog } of forks.values()) this.#context.dialogs.remove(dialog);
   }
 
   #fork(outbound: Outbound, response: SipResponse, flow: Flow): Fork {
@@ -360,6 +364,7 @@ export class Outgoing {
   /** No answer came: the application gets one all the same, with 0 bytes from the network. */
   #fail(outbound: Outbound, error: SipError): void {
     const { transaction, contact, owner, id, dialog } = outbound;
+    this.#forgetForks(outbound);
     if (error.code === "SIP_ABORTED") return;
     const { request } = transaction;
     const [status, reason] = failureOf(error);
