@@ -131,6 +131,8 @@ export class EdgeServices {
         ? ["AES_CM_128_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_80"]
         : ["AES_CM_128_HMAC_SHA1_80"],
       style: MICROSOFT_SDP,
+      // Both ends of a call record it; nobody asks the middle.
+      recordLimitMs: 0,
     });
   }
 
