@@ -5,6 +5,14 @@ import { tagOf } from "../sip/fields.ts";
 import { type SipRequest, SipResponse } from "../sip/message.ts";
 import type { ServerTransaction } from "../sip/transaction.ts";
 import {
+  asksTooMuch,
+  needsContact,
+  refreshesSession,
+  sessionHeaders,
+  supportsReliable,
+  wantsReliable,
+} from "./answer-rules.ts";
+import {
   type ApplicationMessage,
   headerOf,
   parseApplicationMessage,
@@ -21,7 +29,7 @@ import { wireHeaders } from "./header-rules.ts";
 import { hopTokens } from "./meta.ts";
 import { refuse } from "./refuse.ts";
 import { ReliableProvisionals } from "./reliable.ts";
-import { MIN_SESSION_EXPIRES_S, readSessionExpires } from "./session-timer.ts";
+import { MIN_SESSION_EXPIRES_S } from "./session-timer.ts";
 
 /** What the server side leaves to others. */
 export interface Elsewhere {
@@ -62,10 +70,6 @@ const KNOWN = new Set(
 const ALLOW = [...KNOWN].join(", ");
 /** Methods whose 2xx makes a dialog (RFC 3261 §12.1, RFC 6665 §4.4.1, RFC 3515 §2.4.4). */
 const MAKES_DIALOG = new Set(["INVITE", "SUBSCRIBE", "REFER"]);
-/** 2xx answers that carry the place of later requests (RFC 3261 §12.1.1, §12.2.2, RFC 3311 §5.2). */
-const WANTS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE"]);
-/** Methods that refresh a session (RFC 4028 §7). */
-const REFRESHES = new Set(["INVITE", "UPDATE"]);
 const OWNED = new Set(["from", "to", "call-id", "cseq", "max-forwards"]);
 /** An application's `route` may still be unread in its socket; this many turns of the loop pass. */
 const ROUTE_GRACE_TURNS = 2;
@@ -349,7 +353,7 @@ export class Incoming {
       if (request.method === "INVITE") this.#context.cdrs.start("application", "uas", response);
     }
     if (request.method === "INVITE") this.#awaitAck(inbound);
-    if (inbound.dialog === undefined || !REFRESHES.has(request.method)) return;
+    if (inbound.dialog === undefined || !refreshesSession(request)) return;
     inbound.dialog.describe(response);
     this.#context.sessions.arm(inbound.dialog, "uas", response);
   }
@@ -403,41 +407,4 @@ function endsDialog(request: SipRequest, dialog: Dialog): boolean {
   if (request.method === "BYE") return true;
   if (request.method !== "NOTIFY" || dialog.method === "INVITE") return false;
   return /^terminated\b/i.test(request.get("Subscription-State") ?? "");
-}
-
-/** An interval so short that it has to be refused (RFC 4028 §9). */
-function asksTooMuch(request: SipRequest): boolean {
-  const session = REFRESHES.has(request.method) ? readSessionExpires(request) : undefined;
-  return session !== undefined && session.seconds < MIN_SESSION_EXPIRES_S;
-}
-
-/** A caller who says who refreshes gets it confirmed, unless the application says otherwise. */
-function sessionHeaders(
-  request: SipRequest,
-  given: readonly (readonly [string, string])[],
-): [string, string][] {
-  const session = REFRESHES.has(request.method) ? readSessionExpires(request) : undefined;
-  if (session?.refresher === undefined) return [];
-  if (given.some(([name]) => name === "Session-Expires")) return [];
-  const seconds = Math.max(MIN_SESSION_EXPIRES_S, session.seconds);
-  const confirmed: [string, string][] = [
-    ["Session-Expires", `${seconds};refresher=${session.refresher}`],
-  ];
-  if (session.refresher === "uac") confirmed.push(["Require", "timer"]);
-  return confirmed;
-}
-
-function needsContact({ method }: SipRequest, status: number): boolean {
-  if (status <= 100 || status >= 300) return false;
-  return method === "INVITE" || (status >= 200 && WANTS_CONTACT.has(method));
-}
-
-function wantsReliable({ status }: StatusLine, message: ApplicationMessage): boolean {
-  const required = headerOf(message, "Require") ?? "";
-  return status > 100 && status < 200 && /\b100rel\b/i.test(required);
-}
-
-function supportsReliable(request: SipRequest): boolean {
-  const options = [...request.list("Supported"), ...request.list("Require")];
-  return options.some((option) => option.toLowerCase() === "100rel");
 }

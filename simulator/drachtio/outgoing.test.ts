@@ -2,48 +2,9 @@ import { once } from "node:events";
 import type Srf from "drachtio-srf";
 import { expect, test } from "vitest";
 import { sendRequest } from "./application.ts";
-import { openTestDaemon, request, SDP, type TestDaemon } from "./testing/daemon.ts";
+import { ANSWERED, call, connected, peerRequest } from "./testing/calls.ts";
+import { openTestDaemon, SDP } from "./testing/daemon.ts";
 import { answer, header, openTestPeer } from "./testing/peer.ts";
-
-const ANSWERED = ["Contact: <sip:a@127.0.0.1:{port}>", "Content-Type: application/sdp", "", SDP];
-
-interface Calling {
-  headers?: Record<string, string>;
-  auth?: { username: string; password: string };
-  proxy?: string;
-  onProvisional?: (response: Srf.SrfResponse) => void;
-}
-
-/** Starts a call to the peer; `sent` has the request, `dialog` the outcome. */
-function call({ srf, peer }: TestDaemon, { onProvisional, ...options }: Calling = {}) {
-  const sent = Promise.withResolvers<Srf.SrfRequest>();
-  const cbRequest = (_error: unknown, req?: Srf.SrfRequest) => {
-    if (req !== undefined) sent.resolve(req);
-  };
-  const dialog = srf.createUAC(
-    `sip:a@127.0.0.1:${peer.port}`,
-    { localSdp: SDP, ...options },
-    { cbRequest, cbProvisional: onProvisional ?? (() => {}) },
-  );
-  dialog.catch(() => {});
-  return { dialog, sent: sent.promise };
-}
-
-async function connected(lab: TestDaemon) {
-  const { dialog } = call(lab);
-  const invite = await lab.peer.receive(/^INVITE/);
-  lab.peer.send(answer(invite, "200 OK", ANSWERED));
-  const established = await dialog;
-  await lab.peer.receive(/^ACK/);
-  return { dialog: established, invite };
-}
-
-/** A request of the peer in the dialog that `invite` made. */
-function peerRequest(invite: string, method: string, headers = ""): string {
-  return request(method, { call: header(invite, "Call-ID"), cseq: 7, headers })
-    .replace(/^From:.*$/m, `From: ${header(invite, "To")};tag=peer`)
-    .replace(/^To:.*$/m, `To: ${header(invite, "From")}`);
-}
 
 test("an application calls, is answered, and hangs up", async () => {
   await using lab = await openTestDaemon();
@@ -111,52 +72,11 @@ test("a call is cancelled with the headers the application gives", async () => {
   await expect(dialog).rejects.toMatchObject({ status: 487 });
 });
 
-test("a reliable provisional response is acknowledged with PRACK, its repetition ignored", async () => {
-  await using lab = await openTestDaemon();
-  const seen: number[] = [];
-  const { dialog } = call(lab, { onProvisional: ({ status }) => seen.push(status) });
-  const invite = await lab.peer.receive(/^INVITE/);
-  const headers = ["Require: 100rel", "RSeq: 11", "Contact: <sip:early@127.0.0.1:{port}>"];
-  const ringing = answer(invite, "180 Ringing", headers);
-  lab.peer.send(ringing);
-  lab.peer.send(ringing);
-  const prack = await lab.peer.receive(/^PRACK/);
-  expect(prack).toMatch(/^PRACK sip:early@127.0.0.1/);
-  expect(header(prack, "RAck")).toBe(`11 ${header(invite, "CSeq")}`);
-  expect(header(prack, "To")).toContain("tag=peer");
-  lab.peer.send(answer(prack, "200 OK"));
-  lab.peer.send(answer(invite, "200 OK", ANSWERED));
-  await dialog;
-  expect(seen).toEqual([180]);
-  expect(lab.peer.drain().filter((text) => text.startsWith("PRACK"))).toEqual([]);
-});
-
 test("a repeated 2xx is acknowledged again without asking the application", async () => {
   await using lab = await openTestDaemon();
   const { invite } = await connected(lab);
   lab.peer.send(answer(invite, "200 OK", ANSWERED));
   expect(await lab.peer.receive(/^ACK/)).toContain("tag=peer");
-});
-
-test("the 2xx of a second branch is acknowledged with its own tag and ended", async () => {
-  await using lab = await openTestDaemon();
-  const { invite, dialog } = await connected(lab);
-  let destroyed = false;
-  dialog.on("destroy", () => {
-    destroyed = true;
-  });
-  lab.peer.send(answer(invite, "200 OK", ANSWERED, "branch2"));
-  expect(header(await lab.peer.receive(/^ACK/), "To")).toContain("tag=branch2");
-  const bye = await lab.peer.receive(/^BYE/);
-  expect(header(bye, "To")).toContain("tag=branch2");
-  lab.peer.send(answer(bye, "200 OK"));
-  expect(dialog.sip.remoteTag).toBe("peer");
-  const info = dialog.request({ method: "INFO" } as never);
-  const wire = await lab.peer.receive(/^INFO/);
-  expect(header(wire, "To")).toContain("tag=peer");
-  lab.peer.send(answer(wire, "200 OK"));
-  await info;
-  expect([destroyed, lab.daemon.load.dialogs]).toEqual([false, 1]);
 });
 
 test("the answer to a late offer goes out with the ACK", async () => {
@@ -295,6 +215,28 @@ test.each(["OPTIONS", "MESSAGE", "INFO", "NOTIFY", "REFER", "PUBLISH", "REGISTER
   },
 );
 
+test("the reports on a REFER outside a dialog reach the application", async () => {
+  await using lab = await openTestDaemon();
+  const reported = new Promise<string>((resolve) => {
+    lab.srf.use("notify", (req, res) => {
+      res.send(200);
+      resolve(req.get("Subscription-State"));
+    });
+  });
+  const uri = `sip:a@127.0.0.1:${lab.peer.port}`;
+  const options = { method: "REFER", headers: { "Refer-To": "<sip:x@y>" } };
+  const referring = sendRequest(lab.srf, uri, options);
+  const refer = await lab.peer.receive(/^REFER/);
+  expect(header(refer, "Contact")).toBe(`<sip:127.0.0.1:${lab.port}>`);
+  lab.peer.send(answer(refer, "202 Accepted", ["Contact: <sip:a@127.0.0.1:{port}>"]));
+  await referring;
+  const state = "Event: refer\nSubscription-State: terminated;reason=noresource";
+  lab.peer.send(peerRequest(refer, "NOTIFY", state));
+  expect(await reported).toBe("terminated;reason=noresource");
+  expect(await lab.peer.receive(/^SIP\/2.0/)).toMatch(/^SIP\/2.0 200/);
+  expect(lab.daemon.load.dialogs).toBe(0);
+});
+
 test("a challenged BYE keeps the dialog for the second attempt", async () => {
   await using lab = await openTestDaemon();
   const auth = { username: "u", password: "p" };
@@ -316,18 +258,6 @@ test("silence becomes 408", async () => {
   await using lab = await openTestDaemon({ timers: { t1Ms: 20, timeoutMs: 60 } });
   const { dialog } = call(lab);
   await expect(dialog).rejects.toMatchObject({ status: 408 });
-});
-
-test("a call that only ever rang leaves no dialog behind", async () => {
-  await using lab = await openTestDaemon({ timers: { t1Ms: 20, timeoutMs: 60 } });
-  const { dialog, sent } = call(lab);
-  const invite = await lab.peer.receive(/^INVITE/);
-  lab.peer.send(answer(invite, "180 Ringing"));
-  await expect.poll(() => lab.daemon.load.dialogs).toBe(1);
-  (await sent).cancel(() => {});
-  lab.peer.send(answer(await lab.peer.receive(/^CANCEL/), "200 OK"));
-  await expect(dialog).rejects.toMatchObject({ status: 408 });
-  expect(lab.daemon.load.dialogs).toBe(0);
 });
 
 test("a name nobody knows becomes 503 DNS Error", async () => {

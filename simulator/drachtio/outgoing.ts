@@ -21,12 +21,15 @@ import type { Contact } from "./contact.ts";
 import { type Context, notify } from "./context.ts";
 import type { ControlConnection } from "./control.ts";
 import { Dialog, dialogId } from "./dialog.ts";
+import { Forks } from "./forks.ts";
 import type { Frame } from "./frame.ts";
 import { wireHeaders } from "./header-rules.ts";
 import { hopTokens } from "./meta.ts";
 import { contactFor, dialogHop, endpointOf, isOurs, readSipUri } from "./next-hop.ts";
 import type { OwnRequests } from "./own-requests.ts";
 
+/** Requests whose 2xx starts a subscription, in which NOTIFY comes (RFC 6665 §4.1, RFC 3515 §2.4). */
+const SUBSCRIBES = new Set(["SUBSCRIBE", "REFER"]);
 const NAMES_DIALOG = new Set(["INVITE", "SUBSCRIBE"]);
 
 /** A request of an application on its way. */
@@ -37,13 +40,8 @@ interface Outbound {
   contact: Contact;
   /** The dialog it was sent in. */
   dialog: Dialog | undefined;
-  /** Dialogs an INVITE made, one per To tag. */
-  forks: Map<string, Fork>;
-}
-
-interface Fork {
-  dialog: Dialog;
-  rseq: number;
+  /** Dialogs that a new INVITE makes. */
+  forks: Forks | undefined;
 }
 
 /** A {@link Draft} with what is needed to answer its application. */
@@ -137,9 +135,8 @@ export class Outgoing {
   #prackLeg(dialog: Dialog, message: ApplicationMessage): Dialog {
     const rseq = Number.parseInt(headerOf(message, "RAck") ?? "", 10);
     for (const { forks } of this.#outbound.values()) {
-      for (const fork of forks.values()) {
-        if (fork.dialog.id === dialog.id && fork.rseq === rseq) return fork.dialog;
-      }
+      const leg = forks?.find(dialog.id, rseq);
+      if (leg !== undefined) return leg;
     }
     return dialog;
   }
@@ -205,7 +202,7 @@ export class Outgoing {
       owner: order.connection,
       contact: leg.contact,
       dialog: leg.dialog,
-      forks: new Map(),
+      forks: this.#forksOf(transaction, order, leg),
     };
     this.#outbound.set(outbound.id, outbound);
     if (request.method === "INVITE") leg.dialog?.pending.add(transaction);
@@ -215,6 +212,15 @@ export class Outgoing {
         () => this.#confirmUnsent(order, request, outbound),
       )
       .then(() => this.#listen(outbound));
+  }
+
+  #forksOf(
+    transaction: ClientTransaction,
+    { connection: owner }: Order,
+    { contact, dialog }: { contact: Contact; dialog: Dialog | undefined },
+  ): Forks | undefined {
+    if (transaction.request.method !== "INVITE" || dialog !== undefined) return undefined;
+    return new Forks({ context: this.#context, own: this.#own, transaction, owner, contact });
   }
 
   /** As the real daemon does while a name is being looked up; a failure follows as a response. */
@@ -261,68 +267,18 @@ export class Outgoing {
   }
 
   #followInvite(outbound: Outbound, response: SipResponse, flow: Flow): boolean {
-    const { transaction, dialog, owner } = outbound;
+    const { transaction, dialog, forks } = outbound;
     const { status } = response;
     if (status >= 300) {
       if (dialog === undefined) this.#context.cdrs.stop("network", refusalReason(status), response);
-      this.#forgetForks(outbound);
+      forks?.forget();
       return true;
     }
-    if (dialog !== undefined) {
-      if (status < 200) return true;
-      dialog.sip.receiveResponse(response);
-      this.#context.sessions.arm(dialog, "uac", response);
-      dialog.unacknowledged.push({ transaction, response });
-      return true;
-    }
-    if (response.toTag === undefined) return true;
-    const fork = this.#fork(outbound, response, flow);
-    if (status < 200) return isNews(fork, response);
-    return this.#confirmDialog(outbound, fork.dialog, response) && owner.open;
-  }
-
-  #forgetForks({ forks }: Outbound): void {
-    for (const { dialog } of forks.values()) this.#context.dialogs.remove(dialog);
-  }
-
-  #fork(outbound: Outbound, response: SipResponse, flow: Flow): Fork {
-    const { transaction, forks, owner, contact } = outbound;
-    const tag = response.toTag ?? "";
-    const known = forks.get(tag);
-    known?.dialog.sip.confirm(response);
-    if (known !== undefined) return known;
-    const { connection } = flow;
-    const dialog = Dialog.uac(transaction.request, response, { owner, contact, connection });
-    const fork = { dialog, rseq: 0 };
-    forks.set(tag, fork);
-    if (!this.#isWon(outbound)) this.#context.dialogs.add(dialog);
-    return fork;
-  }
-
-  readonly #won = new WeakMap<ClientTransaction, Dialog>();
-
-  #isWon({ transaction }: Outbound): boolean {
-    return this.#won.has(transaction);
-  }
-
-  /** The first 2xx wins. The 2xx of another branch is acknowledged and ended (RFC 3261 §13.2.2.4). */
-  #confirmDialog(outbound: Outbound, dialog: Dialog, response: SipResponse): boolean {
-    const { transaction, owner, forks } = outbound;
-    const accepted = { transaction, response };
-    const first = !this.#isWon(outbound);
-    if (first) this.#won.set(transaction, dialog);
-    if (!first || !owner.open) {
-      dialog.unacknowledged.push(accepted);
-      this.#own.hangUpSilently(dialog, first ? "application gone" : "another branch answered");
-      return false;
-    }
-    for (const fork of forks.values()) {
-      if (fork.dialog !== dialog) this.#context.dialogs.remove(fork.dialog);
-    }
-    this.#context.dialogs.add(dialog);
-    this.#context.cdrs.start("network", "uac", response);
+    if (forks !== undefined) return forks.follow(response, flow);
+    if (dialog === undefined || status < 200) return true;
+    dialog.sip.receiveResponse(response);
     this.#context.sessions.arm(dialog, "uac", response);
-    dialog.unacknowledged.push(accepted);
+    dialog.unacknowledged.push({ transaction, response });
     return true;
   }
 
@@ -341,7 +297,7 @@ export class Outgoing {
     if (request.method === "UPDATE" && dialog !== undefined) {
       this.#context.sessions.arm(dialog, "uac", response);
     }
-    if (dialog === undefined && request.method === "SUBSCRIBE") {
+    if (dialog === undefined && SUBSCRIBES.has(request.method)) {
       const { connection } = flow;
       this.#context.dialogs.add(Dialog.uac(request, response, { owner, contact, connection }));
     }
@@ -364,7 +320,7 @@ export class Outgoing {
   /** No answer came: the application gets one all the same, with 0 bytes from the network. */
   #fail(outbound: Outbound, error: SipError): void {
     const { transaction, contact, owner, id, dialog } = outbound;
-    this.#forgetForks(outbound);
+    outbound.forks?.forget();
     if (error.code === "SIP_ABORTED") return;
     const { request } = transaction;
     const [status, reason] = failureOf(error);
@@ -391,15 +347,6 @@ export class Outgoing {
       if (sender === owner && transaction.request.method === "INVITE") transaction.cancel();
     }
   }
-}
-
-/** RFC 3262 §4: a reliable response counts once, and in order. */
-function isNews(fork: Fork, response: SipResponse): boolean {
-  const rseq = Number(response.get("RSeq") ?? Number.NaN);
-  if (Number.isNaN(rseq)) return true;
-  if (rseq <= fork.rseq) return false;
-  fork.rseq = rseq;
-  return true;
 }
 
 /**
