@@ -73,20 +73,28 @@ async function think(
 ): Promise<void> {
   using chat = stage.chat(modelName);
   const sentences = new SentenceSplitter();
+  const say = (sentence: string) => {
+    if (speaker.idle) chat.event("first sentence");
+    speaker.say(sentence);
+  };
   let started = false;
   try {
     for await (const piece of model.reply(messages, { signal, tools: TOOLS })) {
+      if (piece.type === "started") {
+        chat.set({ "gen_ai.response.id": piece.id });
+        continue;
+      }
       if (!started) chat.event("first piece");
       started = true;
       if (piece.type === "tools") calls.push(...piece.calls);
-      else sentences.push(piece.text).forEach((sentence) => speaker.say(sentence));
+      else sentences.push(piece.text).forEach(say);
     }
   } catch (error) {
     chat.fail(error instanceof ModelFailure ? error.code : "internal");
     throw error;
   }
   // Not after a failure: half a sentence would sound like a mistake of the line.
-  sentences.flush().forEach((sentence) => speaker.say(sentence));
+  sentences.flush().forEach(say);
 }
 
 /** Speaks a word of patience while nothing of the answer is there. */

@@ -74,11 +74,9 @@ export async function runCall(options: CallSessionOptions): Promise<void> {
 /** Hangs up, unless the caller has been handed over, once the last words have left the line. */
 async function leave({ call, config }: CallSessionOptions): Promise<void> {
   if (call.transferred) return;
-  if (call.state === "connected") await within(call, NEVER, config.media.lingerMs);
+  if (call.state === "connected") await within(call, new Promise(() => {}), config.media.lingerMs);
   await call.hangUp();
 }
-
-const NEVER = new Promise<never>(() => {});
 
 interface AttendedCall extends CallSessionOptions {
   readonly customer: Customer | undefined;

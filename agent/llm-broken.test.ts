@@ -12,7 +12,9 @@ async function ask(asked: Model): Promise<ModelPiece[]> {
   const pieces: ModelPiece[] = [];
   const { signal } = new AbortController();
   const messages = [{ role: "user" as const, content: "Hello" }];
-  for await (const piece of asked.reply(messages, { signal, tools: TOOLS })) pieces.push(piece);
+  for await (const piece of asked.reply(messages, { signal, tools: TOOLS })) {
+    if (piece.type !== "started") pieces.push(piece);
+  }
   return pieces;
 }
 
@@ -37,6 +39,7 @@ test("aborting ends the answer quietly, and the service notices", async () => {
   const asked = model(service.url);
   const options = { signal: controller.signal, tools: TOOLS };
   for await (const piece of asked.reply([{ role: "user", content: "Hi" }], options)) {
+    if (piece.type === "started") continue;
     pieces.push(piece);
     controller.abort();
   }

@@ -53,7 +53,9 @@ function answers(...frames: string[]): void {
 async function ask(asked = model(), signal = new AbortController().signal): Promise<ModelPiece[]> {
   const pieces: ModelPiece[] = [];
   const messages = [{ role: "user" as const, content: "Hello" }];
-  for await (const piece of asked.reply(messages, { signal, tools: TOOLS })) pieces.push(piece);
+  for await (const piece of asked.reply(messages, { signal, tools: TOOLS })) {
+    if (piece.type !== "started") pieces.push(piece);
+  }
   return pieces;
 }
 

@@ -17,6 +17,8 @@ export interface ToolCall {
 }
 
 export type ModelPiece =
+  /** The service's id of the answer, before anything else of it. */
+  | { readonly type: "started"; readonly id: string }
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "tools"; readonly calls: readonly ToolCall[] };
 
@@ -96,9 +98,14 @@ async function* readStream(
   watchdog: Watchdog,
 ): AsyncGenerator<ModelPiece> {
   const calls: MutableToolCall[] = [];
+  let started = false;
   let finish: string | null | undefined;
   for await (const chunk of stream) {
     watchdog.fed();
+    if (!started && chunk.id !== "") {
+      started = true;
+      yield { type: "started", id: chunk.id };
+    }
     // Azure's first chunk holds the prompt's filter results and no choice.
     const choice = chunk.choices[0];
     if (choice === undefined) continue;
@@ -108,11 +115,16 @@ async function* readStream(
     collect(calls, choice.delta?.tool_calls);
   }
   watchdog.check();
-  if (finish === "content_filter") throw new ModelFailure("filtered", "the answer was filtered");
-  if (finish === undefined || finish === null)
-    throw new ModelFailure("dropped", "no finish reason came");
+  checkFinish(finish);
   const complete = calls.filter((call) => call !== undefined && call.name !== "");
   if (complete.length > 0) yield { type: "tools", calls: complete };
+}
+
+function checkFinish(reason: string | null | undefined): void {
+  if (reason === "content_filter") throw new ModelFailure("filtered", "the answer was filtered");
+  if (reason === undefined || reason === null) {
+    throw new ModelFailure("dropped", "no finish reason came");
+  }
 }
 
 type MutableToolCall = { -readonly [Field in keyof ToolCall]: ToolCall[Field] };

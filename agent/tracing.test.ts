@@ -92,8 +92,12 @@ test("a call is one trace with a span per stage, and all of them end", async () 
   expect(spans.filter(({ ended }) => !ended)).toEqual([]);
   expect(spans[1]?.events).toContain("first audio");
   expect(spans[2]).toMatchObject({
-    events: ["first piece"],
-    attributes: { "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt" },
+    events: ["first piece", "first sentence"],
+    attributes: {
+      "gen_ai.operation.name": "chat",
+      "gen_ai.request.model": "gpt",
+      "gen_ai.response.id": "chatcmpl-1",
+    },
   });
   expect(spans.find(({ name }) => name === "transfer")?.attributes).toEqual({
     "error.type": "409/8607",
