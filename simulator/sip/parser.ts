@@ -24,11 +24,10 @@ const STATUS_LINE = /^SIP\/2\.0 (\d{3})(?: (.*))?$/i;
  * SIP_SYNTAX when there is no telling what it is, SIP_LIMIT when it is too large.
  */
 export function parseMessage(bytes: Buffer, limits: ParseLimits = DEFAULT_LIMITS): SipMessage {
-  const text = cutHead(bytes, limits);
-  const bodyStart = text.length;
+  const { text, fieldsEnd, bodyStart } = findHead(bytes, limits);
   const lineEnd = text.indexOf("\n");
   const startLine = text.slice(0, text.charCodeAt(lineEnd - 1) === CR ? lineEnd - 1 : lineEnd);
-  const { index, defect } = indexFields(text, lineEnd + 1);
+  const { index, defect } = indexFields(text, lineEnd + 1, fieldsEnd);
   if (index.length / 4 > limits.headerFields) {
     throw new SipError("SIP_LIMIT", `${index.length / 4} headers; limit ${limits.headerFields}`);
   }
@@ -47,30 +46,49 @@ interface Received {
   defect: Defect | undefined;
 }
 
-/**
- * Start line and headers with the empty line, one character per byte. A lone LF is taken as a line
- * end too; some test tools send it.
- */
-function cutHead(bytes: Buffer, { headerBytes }: ParseLimits): string {
-  const strict = bytes.indexOf("\r\n\r\n", 0, "latin1");
-  const text = bytes.toString("latin1", 0, strict < 0 ? bytes.length : strict + 4);
-  const loose = text.indexOf("\n\n");
-  const head = loose < 0 ? text : text.slice(0, loose + 2);
-  if (head.length > headerBytes) {
-    throw new SipError("SIP_LIMIT", `headers of ${head.length} bytes; limit ${headerBytes}`);
+interface Head {
+  /** At least start line and headers, one character per byte. */
+  text: string;
+  /** Where the empty line begins. */
+  fieldsEnd: number;
+  bodyStart: number;
+}
+
+const USUAL_BYTES = 2048;
+
+/** A lone LF is taken as a line end too; some test tools send it. */
+function findHead(bytes: Buffer, { headerBytes }: ParseLimits): Head {
+  // Searching a short string is much quicker than searching the buffer, even with the copy.
+  let text = bytes.toString("latin1", 0, USUAL_BYTES);
+  let strict = text.indexOf("\r\n\r\n");
+  if (strict < 0 && bytes.length > USUAL_BYTES) {
+    strict = bytes.indexOf("\r\n\r\n", 0, "latin1");
+    text = bytes.toString("latin1", 0, strict < 0 ? bytes.length : strict + 4);
   }
-  if (strict < 0 && loose < 0) {
+  const loose = text.indexOf("\n\n");
+  if (loose < 0 && strict < 0) {
     throw new SipError("SIP_SYNTAX", `no empty line after the headers in ${bytes.length} bytes`);
+  }
+  const isLoose = loose >= 0 && (strict < 0 || loose < strict);
+  const head = isLoose
+    ? { text, fieldsEnd: loose + 1, bodyStart: loose + 2 }
+    : { text, fieldsEnd: strict + 2, bodyStart: strict + 4 };
+  if (head.bodyStart > headerBytes) {
+    throw new SipError("SIP_LIMIT", `headers of ${head.bodyStart} bytes; limit ${headerBytes}`);
   }
   return head;
 }
 
 /** Four offsets per field: name start, name end, value start, end of the (folded) line. */
-function indexFields(text: string, start: number): { index: number[]; defect: Defect | undefined } {
+function indexFields(
+  text: string,
+  start: number,
+  stop: number,
+): { index: number[]; defect: Defect | undefined } {
   const index: number[] = [];
   let defect: Defect | undefined;
-  for (let at = start; at < text.length; ) {
-    const end = fieldEnd(text, at);
+  for (let at = start; at < stop; ) {
+    const end = fieldEnd(text, at, stop);
     const lineEnd = text.charCodeAt(end - 1) === CR ? end - 1 : end;
     if (lineEnd > at) defect = indexField(text, at, lineEnd, index) ?? defect;
     at = end + 1;
@@ -79,13 +97,10 @@ function indexFields(text: string, start: number): { index: number[]; defect: De
 }
 
 /** The LF that ends the field, folded lines included (RFC 3261 §7.3.1). */
-function fieldEnd(text: string, start: number): number {
+function fieldEnd(text: string, start: number, stop: number): number {
   let end = text.indexOf("\n", start);
-  for (;;) {
-    const next = text.charCodeAt(end + 1);
-    if (next !== SPACE && next !== TAB) return end;
-    end = text.indexOf("\n", end + 1);
-  }
+  while (end + 1 < stop && isFolded(text.charCodeAt(end + 1))) end = text.indexOf("\n", end + 1);
+  return end;
 }
 
 function indexField(text: string, start: number, end: number, index: number[]): Defect | undefined {
@@ -105,8 +120,12 @@ function skipBlanks(text: string, start: number, end: number): number {
   return at;
 }
 
+function isFolded(code: number): boolean {
+  return code === SPACE || code === TAB;
+}
+
 function isBlank(code: number): boolean {
-  return code === SPACE || code === TAB || code === CR || code === LF;
+  return isFolded(code) || code === CR || code === LF;
 }
 
 const TOKEN_CODES = new Uint8Array(256);
@@ -127,11 +146,11 @@ function measureBody(
   limit: number,
 ): { length: number; defect: Defect | undefined } {
   const header = "content-length";
-  const value = headers.get(header) ?? String(available);
-  if (!/^\d{1,10}$/.test(value)) {
+  const value = headers.get(header);
+  const length = value === undefined ? available : wholeNumber(value);
+  if (length === undefined) {
     return { length: available, defect: { header, message: `Content-Length "${value}"` } };
   }
-  const length = Number(value);
   if (length > limit) {
     const message = `body of ${length} bytes; limit bodyBytes is ${limit}`;
     return { length: 0, defect: { status: TOO_LARGE, header, message } };
@@ -139,6 +158,19 @@ function measureBody(
   if (length <= available) return { length, defect: undefined };
   const message = `Content-Length ${length}, but only ${available} bytes of body`;
   return { length: available, defect: { header, message } };
+}
+
+const DIGITS_LIMIT = 10;
+
+/** Digits only, without the cost of a regular expression: this is read for every message. */
+function wholeNumber(text: string): number | undefined {
+  let number = 0;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 48;
+    if (digit < 0 || digit > 9) return undefined;
+    number = number * 10 + digit;
+  }
+  return text.length === 0 || text.length > DIGITS_LIMIT ? undefined : number;
 }
 
 function build(received: Received): SipMessage {
@@ -149,7 +181,9 @@ function build(received: Received): SipMessage {
   const uri = startLine.slice(space + 1, -TIDY_END.length);
   const isTidy = startLine.endsWith(TIDY_END) && !/[ \t]/.test(uri) && uri !== "";
   if (!isTidy || !TOKEN.test(method)) return buildUntidy(received);
-  return new SipRequest({ ...received, method, uri, version: "SIP/2.0" });
+  const { raw, headers, bodyStart, defect } = received;
+  const version = "SIP/2.0";
+  return new SipRequest({ raw, startLine, headers, bodyStart, defect, method, uri, version });
 }
 
 /** Another version, or white space where none belongs: enough to answer, not enough to serve. */
