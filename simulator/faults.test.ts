@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { faultPlan } from "./faults.ts";
+import { faultPlan, parseFault, parseSetting } from "./faults.ts";
 
 test("a plan without the fault lets everything pass", () => {
   expect(faultPlan().strike("sbc.drop-header")).toBeUndefined();
@@ -23,4 +23,25 @@ test("a cleared fault strikes no more", () => {
   const plan = faultPlan([{ name: "a.b" }]);
   plan.clear("a.b");
   expect(plan.strike("a.b")).toBeUndefined();
+});
+
+test("a fault is read from text with its parameters and how often it strikes", () => {
+  expect(parseFault("sbc.drop-header:header=X-Customer-ID,times=2,after=1")).toEqual({
+    name: "sbc.drop-header",
+    with: { header: "X-Customer-ID" },
+    times: 2,
+    after: 1,
+  });
+  expect(parseFault("acs.ignore-stop-audio")).toEqual({ name: "acs.ignore-stop-audio", with: {} });
+  expect(parseFault("acs.fail-operation.AnswerCall").name).toBe("acs.fail-operation.AnswerCall");
+});
+
+test.each(["nonsense", "sbc.", ".x", "sbc.drop-header:header", ""])("%j is no fault", (text) => {
+  expect(() => parseFault(text)).toThrow(/expected .*, got "/);
+});
+
+test("a setting's value may be empty and may hold an equals sign", () => {
+  expect(parseSetting("A=b=c")).toEqual(["A", "b=c"]);
+  expect(parseSetting("A=")).toEqual(["A", ""]);
+  expect(() => parseSetting("=x")).toThrow("expected name=value");
 });

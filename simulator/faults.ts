@@ -54,3 +54,33 @@ export function faultPlan(faults: readonly Fault[] = []): FaultPlan {
     },
   };
 }
+
+/** Text that is no fault or setting: `--fault` and `--agent-env` of the command line. */
+export class FaultSyntaxError extends Error {
+  override readonly name = "FaultSyntaxError";
+  readonly code = "FAULT_SYNTAX";
+}
+
+/** `sbc.drop-header:header=X-Customer-ID,times=1` */
+export function parseFault(text: string): Fault {
+  const [name = "", parameters = ""] = text.split(/:(.*)/s, 2);
+  if (!/^[a-z]+\.[a-z-]+(?:\.\w+)?$/.test(name)) {
+    const got = JSON.stringify(text);
+    throw new FaultSyntaxError(`expected party.what[:name=value,…], got ${got}`);
+  }
+  const pairs = parameters.split(",").filter((pair) => pair !== "");
+  const { times, after, ...rest } = Object.fromEntries(pairs.map(parseSetting));
+  return {
+    name,
+    with: rest,
+    ...(times === undefined ? {} : { times: Number(times) }),
+    ...(after === undefined ? {} : { after: Number(after) }),
+  };
+}
+
+/** `NAME=value`; the value may be empty and may hold `=`. */
+export function parseSetting(text: string): [name: string, value: string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new FaultSyntaxError(`expected name=value, got ${JSON.stringify(text)}`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DirectRouting } from "./acs/direct-routing.ts";
+import type { IdSource } from "./acs/ids.ts";
 import type { Acs } from "./acs/server.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Fault, type FaultPlan, faultPlan } from "./faults.ts";
@@ -22,6 +23,7 @@ import type { Speech } from "./speech/server.ts";
 import { openTrace, type Trace } from "./trace.ts";
 
 export { DrachtioUnavailable } from "./drachtio/real.ts";
+export { parseFault, parseSetting } from "./faults.ts";
 export { fixedServices } from "./lab/azure.ts";
 export type { LabCall } from "./lab/call.ts";
 export { NUMBERS } from "./lab/numbers.ts";
@@ -44,6 +46,8 @@ export interface LabOptions {
   services?: AzureAddresses;
   /** Which drachtio daemons the applications run on; see `LINECHECK_DRACHTIO` in the README. */
   drachtio?: string | undefined;
+  /** Where ACS's ids and its order of events come from; default: random. */
+  ids?: IdSource;
   /** Folder of certificates (`linecheck certificates`), where daemons had to know them before. */
   certificates?: string | undefined;
   /** Folder with customers.json and audio/. Default: the bundled fixtures. */
@@ -134,6 +138,7 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
       sbcPort: portOf(daemons.sbc, "tls"),
       at: options.services,
       firstTokenMs: options.firstTokenMs,
+      ids: options.ids,
     },
     opened,
   );

@@ -1,6 +1,4 @@
-import { fixedServices, type LabOptions } from "../../simulator/lab.ts";
-
-type Fault = NonNullable<LabOptions["faults"]>[number];
+import { fixedServices, type LabOptions, parseFault, parseSetting } from "../../simulator/lab.ts";
 
 /**
  * What the command line says to each scenario's process. It travels in the environment, because
@@ -10,7 +8,7 @@ export interface RunOptions {
   /** Where traces, ladders, recordings and the report go. */
   readonly folder: string;
   /** Faults added to every scenario (`--fault`). */
-  readonly faults: readonly Fault[];
+  readonly faults: NonNullable<LabOptions["faults"]>;
   /** Settings that replace the bundled agent's (`--agent-env`). */
   readonly agentEnvironment: Readonly<Record<string, string>>;
   /** An agent that runs already: its webhook for IncomingCall (`--agent`). Default: the bundled one. */
@@ -31,7 +29,7 @@ export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
     folder: environment["LINECHECK_OUT"] ?? "out",
     faults: parseList(environment["LINECHECK_FAULTS"]).map(parseFault),
     agentEnvironment: Object.fromEntries(
-      parseList(environment["LINECHECK_AGENT_ENV"]).map(parsePair),
+      parseList(environment["LINECHECK_AGENT_ENV"]).map(parseSetting),
     ),
     agentUrl: environment["LINECHECK_AGENT"],
     services: portBase === undefined ? undefined : fixedServices(Number(portBase)),
@@ -44,30 +42,4 @@ export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
 /** Entries are separated by line breaks: no other character is free in a header's value. */
 function parseList(text: string | undefined): string[] {
   return (text ?? "").split("\n").filter((entry) => entry !== "");
-}
-
-/** `sbc.drop-header:header=X-Customer-ID,times=1` */
-export function parseFault(text: string): Fault {
-  const [name = "", parameters = ""] = text.split(/:(.*)/s, 2);
-  if (!/^[a-z]+\.[a-z-]+$/.test(name)) {
-    throw new Error(`--fault: expected party.what[:name=value,…], got ${JSON.stringify(text)}`);
-  }
-  const { times, after, ...rest } = Object.fromEntries(
-    parameters
-      .split(",")
-      .filter((pair) => pair !== "")
-      .map(parsePair),
-  );
-  return {
-    name,
-    with: rest,
-    ...(times === undefined ? {} : { times: Number(times) }),
-    ...(after === undefined ? {} : { after: Number(after) }),
-  };
-}
-
-function parsePair(text: string): [string, string] {
-  const at = text.indexOf("=");
-  if (at < 1) throw new Error(`expected name=value, got ${JSON.stringify(text)}`);
-  return [text.slice(0, at), text.slice(at + 1)];
 }

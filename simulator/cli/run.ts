@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseFault, parseSetting } from "../faults.ts";
 import { portBase, positiveInteger, readArguments, UsageError, webhookUrl } from "./usage.ts";
 
 /** Where linecheck itself is installed: its vitest configuration and its scenarios. */
@@ -38,6 +39,8 @@ export async function run(args: string[]): Promise<number> {
     );
   }
   for (const file of positionals) checkFile(file);
+  check("--fault", values.fault, parseFault);
+  check("--agent-env", values["agent-env"], parseSetting);
   const out = resolve(values.out);
   return startRunner(
     [
@@ -65,6 +68,17 @@ export async function run(args: string[]): Promise<number> {
 
 function usesRunningDaemons(): boolean {
   return !/^(?:|embedded|docker.*)$/.test(process.env["LINECHECK_DRACHTIO"] ?? "");
+}
+
+function check(option: string, texts: readonly string[], parse: (text: string) => unknown): void {
+  for (const text of texts) {
+    try {
+      parse(text);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new UsageError(`${option}: ${reason}`, { cause: error });
+    }
+  }
 }
 
 function checkFile(file: string): void {

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { type DirectRouting, startDirectRouting } from "../acs/direct-routing.ts";
+import type { IdSource } from "../acs/ids.ts";
 import { createResource, type Resource } from "../acs/resource.ts";
 import { type Acs, startAcs } from "../acs/server.ts";
 import type { Clock } from "../clock.ts";
@@ -36,6 +37,7 @@ export interface AzureOptions {
   /** Default: any free ports and random secrets. */
   readonly at: AzureAddresses | undefined;
   readonly firstTokenMs: number | undefined;
+  readonly ids: IdSource | undefined;
 }
 
 /** Microsoft's side of the lab. */
@@ -100,7 +102,7 @@ export async function startAzure(
 }
 
 function startLabAcs(
-  { clock, trace, faults, certificates, at }: AzureOptions,
+  { clock, trace, faults, certificates, at, ids }: AzureOptions,
   { resource, directRouting }: Pick<Azure, "resource" | "directRouting">,
 ): Promise<Acs> {
   return startAcs({
@@ -111,6 +113,7 @@ function startLabAcs(
     pstn: directRouting,
     tls: certificates.services,
     ca: [certificates.ca],
+    ...(ids === undefined ? {} : { ids }),
     ...(at === undefined ? {} : { port: at.acsPort, securePort: at.acsSecurePort }),
   });
 }
