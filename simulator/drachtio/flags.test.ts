@@ -20,6 +20,15 @@ test("contacts become listeners, one per transport", () => {
   expect([control, secret]).toEqual([{ host: "127.0.0.1", port: 0 }, "cymru"]);
 });
 
+test("a handler is asked about every method, and log levels change nothing", () => {
+  const { handlers } = parseFlags(
+    "--http-handler http://127.0.0.1:3000/ --http-method post --loglevel debug --sofia-loglevel 9".split(
+      " ",
+    ),
+  );
+  expect(handlers).toEqual([{ method: "*", url: "http://127.0.0.1:3000/", httpMethod: "POST" }]);
+});
+
 test("names are looked up in the table, with their port or the one asked for", () => {
   const table = tableOf(
     parseFlags(["--host", "A.test=10.0.0.1:5070", "--host", "b=10.0.0.2"]).hosts,
@@ -35,6 +44,7 @@ test.each([
   [["--host", "a=b"], "expected name=address[:port]"],
   [["--port", "x"], 'expected a port, got "x"'],
   [["--tls-port", "9023"], "--tls-port needs --key-file and --cert-file"],
+  [["--http-handler", "http://h", "--http-method", "PUT"], "expected GET or POST"],
   [["--loud"], "Unknown option"],
 ])("%s is refused", (args, why) => {
   expect(() => parseFlags(args)).toThrow(why);

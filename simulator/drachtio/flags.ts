@@ -5,12 +5,14 @@ import type { Address } from "../sip/connection.ts";
 import type { ListenOptions } from "../sip/listener.ts";
 import { parseSipUri } from "../sip/uri.ts";
 import { asTransport } from "./contact.ts";
+import type { RequestHandler } from "./outbound.ts";
 
 /** What the command line of the stand-alone daemon says. */
 export interface DaemonFlags {
   contacts: ListenOptions[];
   control: { host: string; port: number; tls?: { port: number; key: string; cert: string } };
   secret: string;
+  handlers: RequestHandler[];
   /** Names and their addresses; a name without port keeps the one that was asked for. */
   hosts: ReadonlyMap<string, { host: string; port: number | undefined }>;
 }
@@ -30,13 +32,18 @@ const FLAGS = {
   "key-file": { type: "string" },
   "cert-file": { type: "string" },
   secret: { type: "string" },
+  "http-handler": { type: "string" },
+  "http-method": { type: "string" },
+  loglevel: { type: "string" },
+  "sofia-loglevel": { type: "string" },
   host: { type: "string", multiple: true },
 } as const;
 
 /**
  * Reads drachtio-server's flags: `--contact "sip:127.0.0.1:5060;transport=udp,tcp"` (repeatable,
  * each followed by its `--external-ip`), `--address`, `--port` 9022, `--tls-port`, `--key-file`,
- * `--cert-file`, `--secret` cymru; and our `--host name=address[:port]` for the name table.
+ * `--cert-file`, `--secret` cymru, `--http-handler`, `--http-method`; and our
+ * `--host name=address[:port]` for the name table. Log levels are taken and mean nothing here.
  */
 export function parseFlags(args: string[]): DaemonFlags {
   const { values, tokens } = parseArgs({ args, options: FLAGS, tokens: true });
@@ -53,8 +60,16 @@ export function parseFlags(args: string[]): DaemonFlags {
     contacts: contacts.flatMap((contact) => toListeners(contact, certificate)),
     control: { host, port: toPort(port), ...(tls === undefined ? {} : { tls }) },
     secret,
+    handlers: handlersOf(values["http-handler"], values["http-method"]),
     hosts: new Map((values.host ?? []).map(toHost)),
   };
+}
+
+function handlersOf(url: string | undefined, method = "GET"): RequestHandler[] {
+  if (url === undefined) return [];
+  const httpMethod = method.toUpperCase();
+  if (httpMethod === "GET" || httpMethod === "POST") return [{ method: "*", url, httpMethod }];
+  throw new FlagError(`--http-method ${method}: expected GET or POST`);
 }
 
 interface ContactFlag {

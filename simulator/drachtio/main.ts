@@ -4,13 +4,11 @@ import { startDrachtioDaemon } from "./daemon.ts";
 import { parseFlags, tableOf } from "./flags.ts";
 
 // The daemon as a process of its own, in place of drachtio-server: same flags, see flags.ts.
-const { contacts, control, secret, hosts } = parseFlags(process.argv.slice(2));
+const { hosts, ...flags } = parseFlags(process.argv.slice(2));
 const daemon = await startDrachtioDaemon({
   clock: systemClock(),
   trace: silentTrace,
-  contacts,
-  control,
-  secret,
+  ...flags,
   resolve: tableOf(hosts),
 });
 
