@@ -1,5 +1,5 @@
-import { fuzzTargets } from "../simulator/sip/fuzzing/targets.ts";
 import { mutate, SeededRandom } from "../simulator/sip/fuzzing/mutation.ts";
+import { fuzzTargets } from "../simulator/sip/fuzzing/targets.ts";
 import { fuzzStack } from "../simulator/sip/fuzzing/traffic.ts";
 
 /**
