@@ -49,7 +49,7 @@ export type ServerAction =
   | "failTimeout"
   | "failTransport";
 
-export interface Move<Action> {
+interface Move<Action> {
   to: TransactionState;
   run: readonly Action[];
 }
