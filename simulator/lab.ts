@@ -5,6 +5,7 @@ import type { DirectRouting } from "./acs/direct-routing.ts";
 import type { IdSource } from "./acs/ids.ts";
 import type { Acs } from "./acs/server.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { parseDrachtioChoice } from "./drachtio/real.ts";
 import { type Fault, type FaultPlan, faultPlan } from "./faults.ts";
 import type { Ivr } from "./ivr/ivr.ts";
 import type { Queue } from "./ivr/queue.ts";
@@ -139,6 +140,7 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
       at: options.services,
       firstTokenMs: options.firstTokenMs,
       ids: options.ids,
+      routeBy: isEmbedded(options.drachtio) ? "name" : "address",
     },
     opened,
   );
@@ -175,6 +177,11 @@ function describeLab(world: World, people: People, opened: AsyncDisposableStack)
     waitForQuiet: (wait) => waitForQuiet(world, wait),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
+}
+
+/** The embedded daemon has a name table; a real one asks DNS, which knows nothing of the lab. */
+function isEmbedded(drachtio: string | undefined): boolean {
+  return parseDrachtioChoice(drachtio).kind === "embedded";
 }
 
 async function waitForQuiet(

@@ -4,6 +4,7 @@ import { type DirectRouting, startDirectRouting } from "../acs/direct-routing.ts
 import type { IdSource } from "../acs/ids.ts";
 import { createResource, type Resource } from "../acs/resource.ts";
 import { type Acs, startAcs } from "../acs/server.ts";
+import { trunkOperations } from "../acs/trunk-rest.ts";
 import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
 import { createScript, type Script } from "../openai/script.ts";
@@ -38,6 +39,8 @@ export interface AzureOptions {
   readonly at: AzureAddresses | undefined;
   readonly firstTokenMs: number | undefined;
   readonly ids: IdSource | undefined;
+  /** `address` for SBCs whose SIP server knows names by DNS only. */
+  readonly routeBy: "name" | "address";
 }
 
 /** Microsoft's side of the lab. */
@@ -88,6 +91,7 @@ export async function startAzure(
       resource,
       certificate: certificates.edge,
       trustedRoots: [certificates.ca],
+      policy: { routeBy: options.routeBy },
     }),
   );
   const script = createScript();
@@ -113,6 +117,10 @@ function startLabAcs(
     pstn: directRouting,
     tls: certificates.services,
     ca: [certificates.ca],
+    operations: trunkOperations({
+      resource,
+      trunkStatus: (fqdn) => directRouting.trunkStatus(fqdn),
+    }),
     ...(ids === undefined ? {} : { ids }),
     ...(at === undefined ? {} : { port: at.acsPort, securePort: at.acsSecurePort }),
   });

@@ -80,6 +80,8 @@ function listen(
 ): LegEar {
   const ear = recogniser.listen({
     onEvent: ({ type, text, startMs, endMs, confidence }) => {
+      // A sound too short to be speech is nothing that anybody heard.
+      if (type === "discard") return;
       const sure = confidence === undefined ? {} : { confidence };
       trace.record({ type: "heard", kind: type, text, startMs, endMs, ...sure }, call);
     },
