@@ -105,7 +105,7 @@ function imports(file: string): string[] {
 function forbiddenImports(file: string): string[] {
   const home = homeOf(file);
   if (home === undefined) return [`${file} belongs to no layer`];
-  const isTest = isTestFile(file);
+  const isTest = isTestFile(file) || home === "bench";
   const extra = isTest ? [...(TESTS_ALSO[""] ?? []), ...(TESTS_ALSO[home] ?? [])] : [];
   const allowed = [home, file, ...(ALLOWED[home] ?? []), ...extra];
   return imports(file)
