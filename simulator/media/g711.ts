@@ -10,11 +10,6 @@ const alawEncodeTable = encodeTable(alawCode);
 const mulawDecodeTable = decodeTable(mulawLevel);
 const alawDecodeTable = decodeTable(alawLevel);
 
-/** The mu-law code of digital silence. */
-export const MULAW_SILENCE = 0xff;
-/** The A-law code nearest to digital silence. */
-export const ALAW_SILENCE = 0xd5;
-
 /** PCM to mu-law, into `target` if given. */
 export function encodeMulaw(samples: Int16Array, target?: Uint8Array): Uint8Array {
   return encode(mulawEncodeTable, samples, target);
