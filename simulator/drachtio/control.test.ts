@@ -133,6 +133,29 @@ test("an application that hangs up is reported, and writing to it does nothing",
   expect(connections[0]?.open).toBe(false);
 });
 
+test("an application that does not read does not hold up the disposal", async () => {
+  const { control, connections } = await openControl();
+  const app = await dial(control);
+  app.socket.write("22#a1|authenticate|cymru|15#a2|route|invite");
+  await app.gets("a2|OK");
+  app.socket.pause();
+  for (let at = 0; at < 200; at++) connections[0]?.send("sip", Buffer.alloc(50_000, "x"));
+  await control[Symbol.asyncDispose]();
+  expect(connections[0]?.open).toBe(false);
+});
+
+test("what an application does not read is bounded", async () => {
+  const { control, connections, seen } = await openControl({ backlogBytes: 100_000 });
+  const app = await dial(control);
+  app.socket.write("22#a1|authenticate|cymru|15#a2|route|invite");
+  await app.gets("a2|OK");
+  app.socket.pause();
+  const [connection] = connections;
+  for (let at = 0; at < 1_000; at++) connection?.send("sip", Buffer.alloc(50_000, "x"));
+  expect(connection?.open).toBe(false);
+  await expect.poll(() => seen).toContain("close");
+});
+
 test("disposing twice is fine and frees the port", async () => {
   const { control } = await openControl();
   await control[Symbol.asyncDispose]();

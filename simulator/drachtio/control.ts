@@ -92,7 +92,8 @@ export async function startControl(options: ControlOptions): Promise<Control> {
     adopt,
     async [Symbol.asyncDispose]() {
       const closing = [server, tlsServer].map((each) => closeServer(each));
-      for (const connection of connections) connection.close();
+      // Not `close`: an application that does not read would keep the disposal waiting.
+      for (const connection of connections) connection.destroy();
       await Promise.all(closing);
     },
   };
@@ -159,6 +160,10 @@ class Connection implements ControlConnection {
 
   close(): void {
     this.#socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
   }
 
   #read(chunk: Buffer): void {
