@@ -34,7 +34,7 @@ export function ladderRows(events: readonly TraceEvent[]): Row[] {
     .map((event): Row | undefined => {
       if (event.type === "sip") return pairs.get(event);
       if (event.type === "http") return httpArrow(event);
-      if (event.type === "socket") return socketArrow(event);
+      if (event.type === "socket") return isDrawn(event) ? socketArrow(event) : undefined;
       return noteOf(event);
     })
     .filter((row) => row !== undefined);
@@ -114,6 +114,11 @@ function httpTitle({ service, method, target, request }: HttpEvent): string {
 function eventName(request: unknown): string | undefined {
   const text = typeof request === "string" ? request : JSON.stringify(request ?? "");
   return /"(?:type|eventType)":\s*"Microsoft\.(?:Communication|EventGrid)\.(\w+)"/.exec(text)?.[1];
+}
+
+/** Of the Speech protocol's many messages the ladder has the results; texts are notes of their own. */
+function isDrawn({ service, kind }: SocketEvent): boolean {
+  return service !== "speech" || kind === "speech.phrase";
 }
 
 function socketArrow(event: TraceEvent & SocketEvent): Arrow {
