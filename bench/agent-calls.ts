@@ -1,0 +1,45 @@
+import { readConfig } from "../agent/config.ts";
+import { type Agent, startAgent } from "../agent/service.ts";
+import { type Lab, startLab } from "../simulator/lab.ts";
+
+export const GREETING = "How can I help you today?";
+const STEP_TIMEOUT_MS = 20_000;
+
+/** A lab with the bundled agent in it, in one process. */
+export interface Bench extends AsyncDisposable {
+  readonly lab: Lab;
+  readonly agent: Agent;
+}
+
+export type BenchCall = Awaited<ReturnType<Lab["call"]>>;
+
+export async function startBench(env: Readonly<Record<string, string>> = {}): Promise<Bench> {
+  const opened = new AsyncDisposableStack();
+  const lab = opened.use(await startLab());
+  const settings = { ...lab.agentEnvironment, AGENT_PREPARED_PHRASES: "off", ...env };
+  const agent = opened.use(await startAgent(readConfig(settings)));
+  await lab.useAgent(agent.webhookUrl);
+  return { lab, agent, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+/** Calls, goes through the IVR, and waits until the agent has greeted. */
+export async function callAgent({ lab }: Bench, from: string): Promise<BenchCall> {
+  const call = await lab.call("+18005551234", { from });
+  await hears(lab, call, "press two");
+  await call.press("2");
+  await hears(lab, call, GREETING);
+  return call;
+}
+
+/** Waits until the caller has heard a phrase with these words; resolves with when they heard it. */
+export async function hears(lab: Lab, call: BenchCall, text: string): Promise<number> {
+  const event = await lab.trace.waitFor(
+    (entry) =>
+      entry.type === "heard" &&
+      entry.kind === "phrase" &&
+      entry.call === call.id &&
+      entry.text.includes(text),
+    { timeoutMs: STEP_TIMEOUT_MS, what: `“${text}” at the caller's ear` },
+  );
+  return event.at;
+}
