@@ -3,24 +3,24 @@ import type { Clock } from "../clock.ts";
 import { type FaultPlan, faultPlan } from "../faults.ts";
 import type { Timers } from "../sip/timers.ts";
 import type { PartyTrace } from "../trace.ts";
-import { Bridges } from "./edge-bridge.ts";
-import type { EdgeCall } from "./edge-call.ts";
+import { Bridges } from "./edge/bridge.ts";
+import type { EdgeCall } from "./edge/call.ts";
 import {
   Datacenter,
   type DatacenterSettings,
   type DatacenterState,
   type ServerCertificate,
-} from "./edge-datacenter.ts";
-import { dialRoutes } from "./edge-dial.ts";
-import { type Finding, Findings } from "./edge-findings.ts";
-import { apiHost } from "./edge-identity.ts";
-import type { IncomingInvite } from "./edge-invite.ts";
-import { EdgeLeg } from "./edge-leg.ts";
-import { DEFAULT_EDGE_POLICY, type EdgePolicy } from "./edge-policy.ts";
-import { Prober } from "./edge-prober.ts";
-import { EdgeRouter, NOBODY } from "./edge-router.ts";
-import { EdgeServices } from "./edge-services.ts";
-import { TransferEngine } from "./edge-transfer.ts";
+} from "./edge/datacenter.ts";
+import { dialRoutes } from "./edge/dial.ts";
+import { type Finding, Findings } from "./edge/findings.ts";
+import { apiHost } from "./edge/identity.ts";
+import type { IncomingInvite } from "./edge/invite.ts";
+import { EdgeLeg } from "./edge/leg.ts";
+import { DEFAULT_EDGE_POLICY, type EdgePolicy } from "./edge/policy.ts";
+import { Prober } from "./edge/prober.ts";
+import { EdgeRouter, NOBODY } from "./edge/router.ts";
+import { EdgeServices } from "./edge/services.ts";
+import { TransferEngine } from "./edge/transfer.ts";
 import { freshIds, type IdSource } from "./ids.ts";
 import type { DialOptions, PstnGateway, PstnLeg } from "./pstn.ts";
 import type { Resource } from "./resource.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { PartyTrace } from "../trace.ts";
-import type { EdgePolicy } from "./edge-policy.ts";
+import type { EdgePolicy } from "./edge/policy.ts";
 
 /** A trunk's state as portal and SDK show it; `reason` says why it is inactive. */
 export interface TrunkStatus {
