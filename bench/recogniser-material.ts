@@ -1,6 +1,7 @@
 import { resample } from "../simulator/media/resample.ts";
 import type { Synthesiser } from "../simulator/speech/synthesiser.ts";
-import { makeTemplate, type Template } from "../simulator/speech/template.ts";
+import { HOP_SAMPLES } from "../simulator/speech/spectrum.ts";
+import { FINE_RATE, makeTemplate, type Template } from "../simulator/speech/template.ts";
 import { KNOWN_SENTENCES, UNKNOWN_SENTENCES } from "./recogniser-sentences.ts";
 
 /** Something said, at 8 kHz. */
@@ -39,7 +40,7 @@ export async function prepare(synthesiser: Synthesiser, voice: string): Promise<
     unknown.push({ expected: "", samples: resample(samples, rateHz, RATE_HZ) });
   }
   const babble = babbleOf([...known, ...unknown]);
-  return { voice, templates, known, unknown, garbled: garbledFrom(known), babble };
+  return { voice, templates, known, unknown, garbled: garbledFrom(known, templates), babble };
 }
 
 /** Seven ways to spoil a sentence so that it is not that sentence any more. */
@@ -58,17 +59,20 @@ function swapped(samples: Int16Array): Int16Array {
   return Int16Array.of(...samples.subarray(middle), ...samples.subarray(0, middle));
 }
 
-/** The silence that the synthesiser leaves at both ends. */
-const LEAD_SAMPLES = 0.04 * RATE_HZ;
-const TAIL_SAMPLES = 0.24 * RATE_HZ;
-
-/** Every fourth sentence of at least four words. */
-function garbledFrom(known: readonly Utterance[]): Utterance[] {
+/** Every fourth sentence of at least four words, without the silence around it. */
+function garbledFrom(known: readonly Utterance[], templates: readonly Template[]): Utterance[] {
   return known
+    .map(({ expected, samples }, index) => ({ expected, spoken: spokenPart(samples, templates[index]) }))
     .filter(({ expected }) => expected.split(" ").length >= 4)
     .filter((_, index) => index % 4 === 0)
-    .map(({ samples }) => samples.subarray(LEAD_SAMPLES, samples.length - TAIL_SAMPLES))
+    .map(({ spoken }) => spoken)
     .flatMap((spoken) => SPOILERS.map((spoil) => ({ expected: "", samples: spoil(spoken) })));
+}
+
+function spokenPart(samples: Int16Array, template: Template | undefined): Int16Array {
+  if (template === undefined) return samples;
+  const start = template.origin / FINE_RATE;
+  return samples.subarray(start, start + template.frames * HOP_SAMPLES);
 }
 
 function babbleOf(utterances: readonly Utterance[]): Int16Array {

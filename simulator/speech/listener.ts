@@ -1,4 +1,5 @@
 import { Resampler } from "../media/resample.ts";
+import { type Expectation, expected } from "./expectation.ts";
 import type { Word } from "./flite.ts";
 import { FrontEnd, PRE_ROLL_FRAMES, rowsBefore } from "./front-end.ts";
 import { lateStart, sinceItsStart } from "./late-start.ts";
@@ -12,10 +13,11 @@ import { score, type Verdict, type VerifiedCandidate, verify } from "./verificat
 export interface EarEvent {
   /**
    * `onset`: somebody speaks; `hypothesis`: the words so far, may be revised; `phrase`: a known
-   * sentence; `noMatch`: the speech ended and is no known sentence.
+   * sentence; `noMatch`: the speech ended and is no known sentence; `discard`: what began was too
+   * short (under 100 ms) to be speech.
    */
-  type: "onset" | "hypothesis" | "phrase" | "noMatch";
-  /** Empty for `onset` and `noMatch`. */
+  type: "onset" | "hypothesis" | "phrase" | "noMatch" | "discard";
+  /** Of `hypothesis` and `phrase`, else empty. */
   text: string;
   startMs: number;
   endMs: number;
@@ -23,6 +25,8 @@ export interface EarEvent {
   confidence?: number;
   /** Of `hypothesis` and `phrase`. Times as above. */
   words?: Word[];
+  /** Of `hypothesis` and `phrase`: the one the sentence was enrolled with. */
+  language?: string;
 }
 
 /** 250 and 500 ms after the onset all templates are compared, then only those that came close. */
@@ -36,6 +40,7 @@ const LEAST_SIMILARITY = 0.5;
 const TAIL_FRAMES = 20;
 const ENDED_COVER = 0.85;
 const ENDED_BLOCKS = 4;
+const ENDED_SCORE = 0.75;
 const PAUSE_BELOW_PEAK_DB = 20;
 const RIVAL_COHERENCE = 0.12;
 const RIVALS = 6;
@@ -65,7 +70,8 @@ interface Match {
  * worker.
  */
 export class Listener {
-  readonly #templates: readonly Template[];
+  readonly #enrolled: readonly Template[];
+  readonly #expectation: Expectation;
   readonly #emit: (event: EarEvent) => void;
   readonly #frontEnd = new FrontEnd();
   readonly #segmenter: Segmenter;
@@ -80,9 +86,10 @@ export class Listener {
 
   constructor(
     templates: readonly Template[],
-    options: { segmentationSilenceMs: number; emit: (event: EarEvent) => void },
+    options: Expectation & { segmentationSilenceMs: number; emit: (event: EarEvent) => void },
   ) {
-    this.#templates = templates;
+    this.#enrolled = templates;
+    this.#expectation = options;
     this.#emit = options.emit;
     this.#segmenter = new Segmenter(options);
   }
@@ -138,6 +145,10 @@ export class Listener {
     this.#hypothesis = "";
   }
 
+  get #templates(): readonly Template[] {
+    return expected(this.#enrolled, this.#expectation);
+  }
+
   get #nowMs(): number {
     return this.#timeOf(this.#frontEnd.history.length);
   }
@@ -152,7 +163,7 @@ export class Listener {
 
   #judgeWhenDue(): void {
     const { history } = this.#frontEnd;
-    if (history.length < this.#judgeAt || this.#templates.length === 0) return;
+    if (history.length < this.#judgeAt || this.#enrolled.length === 0) return;
     this.#judgeAt += JUDGE_EVERY_FRAMES;
     const extent = { frames: history.length, whole: false };
     const candidates = this.#compare(extent);
@@ -185,7 +196,8 @@ export class Listener {
       if (this.#frontEnd.history.length < end + TAIL_FRAMES) continue;
       const verdict = this.#verifyToEnd(candidate, end);
       if (!accepted(verdict) || verdict.cover < ENDED_COVER) continue;
-      const certain = verdict.counted >= ENDED_BLOCKS || this.#quietSince(end);
+      const clear = verdict.counted >= ENDED_BLOCKS && score(verdict) >= ENDED_SCORE;
+      const certain = clear || this.#quietSince(end);
       if (certain && (best === undefined || score(verdict) > score(best.verdict))) {
         best = { candidate, verdict };
       }
@@ -201,7 +213,7 @@ export class Listener {
     return sinceItsStart(candidate, this.#segment, extent);
   }
 
-  /** A short word may be the beginning of another; a pause after it says that it is not. */
+  /** A short word may be the beginning of another, and a poor match another word; a pause says no. */
   #quietSince(row: number): boolean {
     const { energies, length } = this.#frontEnd.history;
     const loudest = energies.subarray(0, row).reduce((peak, energy) => Math.max(peak, energy));
@@ -284,7 +296,9 @@ export class Listener {
     if (last === undefined || text === this.#hypothesis) return;
     this.#hypothesis = text;
     const startMs = this.#timeOf(best.offset);
-    this.#emit({ type: "hypothesis", text, startMs, endMs: last.startMs + last.durationMs, words });
+    const endMs = last.startMs + last.durationMs;
+    const { language } = best.template;
+    this.#emit({ type: "hypothesis", text, startMs, endMs, words, language });
   }
 
   /** Judges the segment up to `frames` as a whole. */
@@ -294,7 +308,7 @@ export class Listener {
     if (match !== undefined) this.#emitPhrase(match);
     else {
       const endMs = Math.max(this.#onsetMs, this.#timeOf(frames));
-      this.#emit({ type: "noMatch", text: "", startMs: this.#onsetMs, endMs });
+      this.#emit({ type: long ? "noMatch" : "discard", text: "", startMs: this.#onsetMs, endMs });
     }
   }
 
@@ -349,6 +363,7 @@ export class Listener {
       endMs: this.#timeOf(offset + template.frames),
       confidence: Math.max(0, Math.min(1, score(verdict))),
       words: this.#wordsOf(candidate),
+      language: template.language,
     });
   }
 

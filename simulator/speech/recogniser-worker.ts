@@ -1,10 +1,11 @@
 import { parentPort } from "node:worker_threads";
+import type { Expectation } from "./expectation.ts";
 import { type EarEvent, Listener } from "./listener.ts";
 import { type Enrolment, makeTemplate, type Template } from "./template.ts";
 
 export type RecogniserJob =
   | { job: "enrol"; serial: number; enrolment: Enrolment }
-  | { job: "listen"; ear: number; segmentationSilenceMs: number; progress: boolean }
+  | ({ job: "listen"; ear: number; segmentationSilenceMs: number; progress: boolean } & Expectation)
   | { job: "accept"; ear: number; samples: Int16Array; rateHz: number }
   | { job: "finish"; ear: number; serial: number }
   | { job: "close"; ear: number };
@@ -46,9 +47,9 @@ function perform(job: RecogniserJob): void {
       send({ answer: "done", serial: job.serial });
       break;
     case "listen": {
-      const { ear, segmentationSilenceMs, progress } = job;
+      const { ear, progress } = job;
       const emit = (event: EarEvent) => send({ answer: "event", ear, event });
-      const listener = new Listener(templates, { segmentationSilenceMs, emit });
+      const listener = new Listener(templates, { ...job, emit });
       listeners.set(ear, { listener, progress });
       break;
     }

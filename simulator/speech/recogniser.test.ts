@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { resample } from "../media/resample.ts";
+import type { Expectation } from "./expectation.ts";
 import { type EarEvent, type Recogniser, startRecogniser } from "./recogniser.ts";
 import { type Synthesiser, startSynthesiser, type Utterance } from "./synthesiser.ts";
 
@@ -46,9 +47,12 @@ async function audioOf(parts: readonly Part[]): Promise<Int16Array> {
   return Int16Array.from(pieces);
 }
 
-async function hear(samples: Int16Array, rateHz = 16_000): Promise<EarEvent[]> {
+async function hear(
+  samples: Int16Array,
+  { rateHz = 16_000, ...expectation }: Expectation & { rateHz?: number } = {},
+): Promise<EarEvent[]> {
   const events: EarEvent[] = [];
-  await using ear = recogniser.listen({ onEvent: (event) => events.push(event) });
+  await using ear = recogniser.listen({ ...expectation, onEvent: (event) => events.push(event) });
   const step = rateHz / 50;
   for (let at = 0; at < samples.length; at += step)
     ear.accept(samples.subarray(at, at + step), rateHz);
@@ -164,7 +168,7 @@ test("what is said at the very start and the very end of the audio counts", asyn
 
 test("telephone audio at 8 kHz is recognised", async () => {
   const samples = await audioOf([0.5, "I want to see my bill.", 1]);
-  expect(phrases(await hear(resample(samples, 16_000, 8000), 8000))).toEqual([
+  expect(phrases(await hear(resample(samples, 16_000, 8000), { rateHz: 8000 }))).toEqual([
     "I want to see my bill.",
   ]);
 });
@@ -178,6 +182,39 @@ test("a sentence enrolled while an ear listens is known to it", async () => {
   ear.accept(new Int16Array(16_000), 16_000);
   await ear.finish();
   expect(phrases(events)).toEqual(["Where is your nearest branch?"]);
+});
+
+test("a rare sentence is known only to those who expect it", async () => {
+  const text = "Wreck a nice beach.";
+  const { samples, rateHz, words } = await synthesiser.synthesise({ text });
+  await recogniser.enrol({ text, audio: { samples, rateHz }, words, rare: true });
+  const audio = await audioOf([0.5, text, 1]);
+  expect(phrases(await hear(audio))).toEqual([""]);
+  expect(phrases(await hear(audio, { phrases: ["wreck a nice beach"] }))).toEqual([text]);
+});
+
+test("an ear understands the languages it was told, whatever their region", async () => {
+  const text = "Guten Tag.";
+  const { samples, rateHz } = await synthesiser.synthesise({ text });
+  await recogniser.enrol({ text, audio: { samples, rateHz }, language: "de-DE" });
+  const audio = await audioOf([0.5, text, 1, "Yes.", 1]);
+  expect(phrases(await hear(audio, { languages: ["en-GB"] }))).toEqual(["", "Yes."]);
+  const events = await hear(audio, { languages: ["de-AT", "en-US"] });
+  expect(phrases(events)).toEqual([text, "Yes."]);
+  const languages = events.filter(({ type }) => type === "phrase").map(({ language }) => language);
+  expect(languages).toEqual(["de-DE", "en-US"]);
+});
+
+test("progress tells how much has been judged, after the events it gave rise to", async () => {
+  const log: string[] = [];
+  await using ear = recogniser.listen({
+    onEvent: ({ type }) => log.push(type),
+    onProgress: (heardMs) => log.push(String(heardMs)),
+  });
+  ear.accept(await audioOf([0.5, "Yes.", 1]), 16_000);
+  await ear.finish();
+  expect(log.at(-2)).toBe("phrase");
+  expect(Number(log.at(-1))).toBeGreaterThan(2100);
 });
 
 test("enrolling the same thing twice is one piece of work", async () => {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Worker } from "node:worker_threads";
+import type { Expectation } from "./expectation.ts";
 import type { EarEvent } from "./listener.ts";
 import type { RecogniserAnswer, RecogniserJob } from "./recogniser-worker.ts";
 import type { Enrolment } from "./template.ts";
@@ -15,7 +16,7 @@ export interface Ear extends AsyncDisposable {
   finish(): Promise<void>;
 }
 
-export interface ListenOptions {
+export interface ListenOptions extends Expectation {
   onEvent: (event: EarEvent) => void;
   /** Silence that ends unknown speech. Default 600 ms. A known sentence ends 200 ms after its last sound. */
   segmentationSilenceMs?: number;
@@ -38,7 +39,7 @@ export class RecogniserError extends Error {
   readonly code = "RECOGNISER_CLOSED";
 }
 
-const DEFAULT_SEGMENTATION_SILENCE_MS = 600;
+const DEFAULT_SILENCE_MS = 600;
 
 export async function startRecogniser(): Promise<Recogniser> {
   const worker = startWorker();
@@ -50,16 +51,22 @@ export async function startRecogniser(): Promise<Recogniser> {
       const key = digest(enrolment);
       const known = enrolled.get(key);
       if (known !== undefined) return known;
-      const { text, audio, words } = enrolment;
-      const job = { job: "enrol" as const, enrolment: { text, audio: plain(audio), words } };
+      const audio = plain(enrolment.audio);
+      const job = { job: "enrol" as const, enrolment: { ...enrolment, audio } };
       const done = worker.ask(job);
       enrolled.set(key, done);
       return done;
     },
-    listen({ onEvent, onProgress, segmentationSilenceMs = DEFAULT_SEGMENTATION_SILENCE_MS }) {
+    listen({
+      onEvent,
+      onProgress,
+      languages,
+      phrases,
+      segmentationSilenceMs = DEFAULT_SILENCE_MS,
+    }) {
       const ear = ears++;
       const progress = onProgress !== undefined;
-      worker.tell({ job: "listen", ear, segmentationSilenceMs, progress });
+      worker.tell({ job: "listen", ear, segmentationSilenceMs, progress, languages, phrases });
       const stop = worker.subscribe(ear, { onEvent, onProgress });
       return {
         accept(samples, rateHz) {
@@ -83,9 +90,14 @@ function plain({ samples, rateHz }: Enrolment["audio"]) {
   return { samples, rateHz };
 }
 
-function digest({ text, audio: { samples, rateHz } }: Enrolment): string {
+function digest(enrolment: Enrolment): string {
+  const { text, language = "en-US", rare = false } = enrolment;
+  const { samples, rateHz } = enrolment.audio;
   const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
-  return createHash("sha256").update(`${rateHz}\n${text}\n`).update(bytes).digest("base64");
+  return createHash("sha256")
+    .update(JSON.stringify([rateHz, text, language, rare]))
+    .update(bytes)
+    .digest("base64");
 }
 
 type Question =

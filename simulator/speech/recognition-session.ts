@@ -3,7 +3,12 @@ import { jsonOf, type ServiceContext, type SpeechConnection } from "./connection
 import type { SpeechMessage } from "./framing.ts";
 import type { EarEvent } from "./listener.ts";
 import type { Ear, Recogniser } from "./recogniser.ts";
-import { type RecognitionDefaults, readSettings } from "./recognition-settings.ts";
+import { RecognitionFaults } from "./recognition-faults.ts";
+import {
+  type RecognitionDefaults,
+  type RecognitionSettings,
+  readSettings,
+} from "./recognition-settings.ts";
 import { RecognitionTurn, type TurnMessage } from "./recognition-turn.ts";
 
 /** How late the service tells, beyond what the audio forces. */
@@ -29,7 +34,7 @@ const SHORTEST_EAR_SILENCE_MS = 500;
 interface OpenTurn {
   readonly turn: RecognitionTurn;
   readonly requestId: string;
-  readonly segmentationSilenceMs: number;
+  readonly settings: RecognitionSettings;
   format: AudioFormat;
   ear?: Ear;
   carry: Buffer;
@@ -50,6 +55,7 @@ export async function serveRecognition(
 class RecognitionSession {
   readonly #connection: SpeechConnection;
   readonly #options: RecognitionOptions;
+  readonly #faults: RecognitionFaults;
   #context: unknown;
   #open: OpenTurn | undefined;
   #lastRequestId: string | undefined;
@@ -57,6 +63,7 @@ class RecognitionSession {
   constructor(connection: SpeechConnection, options: RecognitionOptions) {
     this.#connection = connection;
     this.#options = options;
+    this.#faults = new RecognitionFaults(connection);
   }
 
   receive(message: SpeechMessage): void {
@@ -104,7 +111,7 @@ class RecognitionSession {
     this.#open = {
       turn,
       requestId,
-      segmentationSilenceMs: settings.segmentationSilenceMs,
+      settings,
       format: WITHOUT_HEADER,
       carry: Buffer.alloc(0),
       givenMs: 0,
@@ -117,16 +124,20 @@ class RecognitionSession {
     const used = whole.length - (whole.length % bytesPerSample(open.format));
     open.carry = whole.subarray(used);
     const samples = decodeAudio(open.format, whole.subarray(0, used));
+    open.givenMs += (samples.length * 1000) / open.format.rateHz;
+    this.#faults.arrived(open.givenMs);
+    if (this.#faults.deaf) return;
     open.ear ??= this.#listen(open);
     open.ear.accept(samples, open.format.rateHz);
-    const aheadMs = open.givenMs;
-    open.givenMs = aheadMs + (samples.length * 1000) / open.format.rateHz;
   }
 
   #listen(open: OpenTurn): Ear {
     let heldBack = false;
+    const { segmentationSilenceMs, languages, phrases } = open.settings;
     return this.#options.recogniser.listen({
-      segmentationSilenceMs: Math.max(SHORTEST_EAR_SILENCE_MS, open.segmentationSilenceMs),
+      languages,
+      phrases,
+      segmentationSilenceMs: Math.max(SHORTEST_EAR_SILENCE_MS, segmentationSilenceMs),
       onEvent: (event) => {
         this.#trace(event);
         open.turn.hear(event);
@@ -142,6 +153,7 @@ class RecognitionSession {
   }
 
   #trace({ type, text, startMs, endMs, confidence }: EarEvent): void {
+    if (type === "discard") return;
     this.#options.trace.record(
       { type: "heard", kind: type, text, startMs, endMs, confidence },
       this.#connection.id,
@@ -160,6 +172,7 @@ class RecognitionSession {
     const { hypothesisMs, phraseMs } = this.#options.delays;
     const delayMs =
       path === "speech.hypothesis" ? hypothesisMs : path === "speech.phrase" ? phraseMs : 0;
-    this.#connection.send(path, requestId, body, delayMs);
+    const over = this.#faults.deliver(requestId, { path, body }, delayMs);
+    if (over) this.#open?.turn.end();
   }
 }

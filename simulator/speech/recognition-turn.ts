@@ -1,3 +1,4 @@
+import { languageAmong } from "./expectation.ts";
 import type { Word } from "./flite.ts";
 import type { EarEvent } from "./listener.ts";
 import type { RecognitionSettings } from "./recognition-settings.ts";
@@ -25,6 +26,7 @@ interface Phrase {
   endMs: number;
   confidence: number;
   words: readonly Word[];
+  language: string | undefined;
 }
 
 export interface RecognitionTurnOptions {
@@ -48,6 +50,7 @@ export class RecognitionTurn {
   #announced = false;
   #quietSinceMs = 0;
   #heardMs = 0;
+  #ending = false;
   #over = false;
 
   constructor(options: RecognitionTurnOptions) {
@@ -70,6 +73,9 @@ export class RecognitionTurn {
       case "phrase":
         this.#speaking = false;
         this.#phrase = joined(this.#phrase, event);
+        break;
+      case "discard":
+        this.#speaking = false;
         break;
       case "noMatch":
         this.#speaking = false;
@@ -106,9 +112,9 @@ export class RecognitionTurn {
     this.#end();
   }
 
-  /** Ends the turn in the middle, as the service may; the client goes on with a new one. */
+  /** Ends the turn after the phrase that is being told, as the service may; the client starts anew. */
   end(): void {
-    if (!this.#over) this.#end();
+    this.#ending = true;
   }
 
   #begin(startMs: number): void {
@@ -119,7 +125,7 @@ export class RecognitionTurn {
     this.#options.send({ path: "speech.startDetected", body });
   }
 
-  #suppose({ text, startMs, endMs }: EarEvent): void {
+  #suppose({ text, startMs, endMs, language }: EarEvent): void {
     const before = this.#phrase;
     const words = before === undefined ? text : `${before.text} ${text}`;
     this.#options.send({
@@ -128,7 +134,7 @@ export class RecognitionTurn {
         Id: this.#options.newId(),
         Text: lexical(words),
         ...placed(before?.startMs ?? startMs, endMs),
-        ...this.#language(),
+        ...this.#language(language),
       },
     });
   }
@@ -147,7 +153,7 @@ export class RecognitionTurn {
     for (const message of interactive ? [end, phrase] : [phrase, end]) this.#options.send(message);
     this.#announced = this.#speaking;
     this.#quietSinceMs = this.#heardMs;
-    if (interactive) this.#end();
+    if (interactive || this.#ending) this.#end();
   }
 
   #end(): void {
@@ -156,14 +162,14 @@ export class RecognitionTurn {
     this.#options.onOver();
   }
 
-  #recognised({ text, startMs, endMs, confidence, words }: Phrase): TurnMessage {
+  #recognised({ text, startMs, endMs, confidence, words, language }: Phrase): TurnMessage {
     const { detailed, wordTimings } = this.#options.settings;
     const plain = lexical(text);
     const body: Record<string, unknown> = {
       Id: this.#options.newId(),
       RecognitionStatus: "Success",
       ...placed(startMs, endMs),
-      ...this.#language(),
+      ...this.#language(language),
       DisplayText: text,
     };
     if (!detailed) return { path: "speech.phrase", body };
@@ -195,22 +201,25 @@ export class RecognitionTurn {
     return { path: "speech.phrase", body };
   }
 
-  #language(): Record<string, unknown> {
+  /** Only for who asked which language it is. What is not understood is in the first, with little confidence. */
+  #language(language?: string): Record<string, unknown> {
     const { identifyLanguage, languages } = this.#options.settings;
     if (!identifyLanguage) return {};
-    return { PrimaryLanguage: { Language: languages[0], Confidence: "High" } };
+    const Language = language === undefined ? languages[0] : languageAmong(languages, language);
+    return { PrimaryLanguage: { Language, Confidence: language === undefined ? "Low" : "High" } };
   }
 }
 
 function joined(before: Phrase | undefined, event: EarEvent): Phrase {
-  const { text, startMs, endMs, confidence = 1, words = [] } = event;
-  if (before === undefined) return { text, startMs, endMs, confidence, words };
+  const { text, startMs, endMs, confidence = 1, words = [], language } = event;
+  if (before === undefined) return { text, startMs, endMs, confidence, words, language };
   return {
     text: `${before.text} ${text}`,
     startMs: before.startMs,
     endMs,
     confidence: Math.min(before.confidence, confidence),
     words: [...before.words, ...words],
+    language: before.language,
   };
 }
 

@@ -1,6 +1,11 @@
 import { encodeAudio, formatWavHeader } from "./audio-format.ts";
 import { type Boundary, boundariesOf } from "./boundaries.ts";
-import { jsonOf, type ServiceContext, type SpeechConnection } from "./connection.ts";
+import {
+  type FaultParameters,
+  jsonOf,
+  type ServiceContext,
+  type SpeechConnection,
+} from "./connection.ts";
 import { formatAudio, type SpeechMessage } from "./framing.ts";
 import { activeLevelDbfs } from "./level.ts";
 import type { Recogniser } from "./recogniser.ts";
@@ -10,6 +15,7 @@ import { splitSentences } from "./sentence.ts";
 import { rateOf } from "./ssml.ts";
 import { readSynthesisSettings, type SynthesisSettings } from "./synthesis-settings.ts";
 import type { Sentence, Synthesiser, SynthesisRequest } from "./synthesiser.ts";
+import { findVoice } from "./voices.ts";
 
 export interface SynthesisPace {
   /** Silence on the wire before the first audio, on top of what synthesis takes. */
@@ -108,7 +114,12 @@ interface SpeakingTurnOptions {
   request: SynthesisRequest;
 }
 
-/** One utterance on the wire: from `turn.start` to `turn.end`. */
+/**
+ * One utterance on the wire: from `turn.start` to `turn.end`. Planned faults:
+ * `speech.silent-synthesis`; `speech.slow-synthesis { firstByteMs, speed }`;
+ * `speech.cut-synthesis { afterMs }` ends early; `speech.drop-synthesis { afterMs, code, reason }`
+ * closes, or cuts the TCP connection; `speech.no-response` leaves out the message that announces audio.
+ */
 class SpeakingTurn {
   readonly #connection: SpeechConnection;
   readonly #options: SynthesisOptions;
@@ -116,6 +127,9 @@ class SpeakingTurn {
   readonly #settings: SynthesisSettings;
   readonly #request: SynthesisRequest;
   readonly #streamId: string;
+  readonly #pace: SynthesisPace;
+  readonly #drop: FaultParameters | undefined;
+  readonly #cut: FaultParameters | undefined;
   readonly #stopping = new AbortController();
   #text = "";
   #complete = false;
@@ -134,6 +148,11 @@ class SpeakingTurn {
     this.#settings = settings;
     this.#request = request;
     this.#streamId = options.newId();
+    const slow = connection.strike("speech.slow-synthesis") ?? {};
+    const { firstByteMs = options.pace.firstByteMs, speed = options.pace.speed } = slow;
+    this.#pace = { ...options.pace, firstByteMs: Number(firstByteMs), speed: Number(speed) };
+    this.#drop = connection.strike("speech.drop-synthesis");
+    this.#cut = connection.strike("speech.cut-synthesis");
   }
 
   append(piece: string): void {
@@ -161,8 +180,10 @@ class SpeakingTurn {
     const first = ssml === undefined ? undefined : await this.#synthesise(this.#request);
     this.#send("turn.start", { context });
     const audio = { type: "inline", streamId: this.#streamId };
-    this.#send("response", { context, audio });
-    await this.#wait(this.#options.pace.firstByteMs);
+    if (this.#connection.strike("speech.no-response") === undefined) {
+      this.#send("response", { context, audio });
+    }
+    await this.#wait(this.#pace.firstByteMs);
     this.#startedAtMs = this.#options.clock.now();
     for await (const sentences of first === undefined ? this.#pieces() : [first]) {
       for (const sentence of sentences) await this.#deliver(sentence);
@@ -191,7 +212,9 @@ class SpeakingTurn {
     const { sentences, text, voice, durationMs } = utterance;
     for (const sentence of sentences) {
       const { samples, rateHz, words } = sentence;
-      const learned = recogniser.enrol({ text: sentence.text, audio: { samples, rateHz }, words });
+      const audio = { samples, rateHz };
+      const language = findVoice(voice)?.locale;
+      const learned = recogniser.enrol({ text: sentence.text, audio, words, language });
       learned.catch((error: Error) =>
         trace.record({ type: "error", code: "SPEECH_NOT_ENROLLED", message: error.message }),
       );
@@ -204,17 +227,15 @@ class SpeakingTurn {
   }
 
   async #deliver(sentence: Sentence): Promise<void> {
-    const { chunkMs } = this.#options.pace;
+    const { chunkMs, speed } = this.#pace;
     const bytes = encodeAudio(this.#settings.format, sentence);
     const boundaries = boundariesOf(sentence, this.#sentMs, this.#settings);
     const chunkBytes = Math.max(2, Math.round((bytes.length / sentence.durationMs) * chunkMs) & ~1);
     const startMs = this.#sentMs;
     for (let at = 0; at < bytes.length; at += chunkBytes) {
       const fromMs = startMs + (at / bytes.length) * sentence.durationMs;
-      await this.#wait(
-        this.#startedAtMs + fromMs / this.#options.pace.speed - this.#options.clock.now(),
-      );
-      if (this.#stopping.signal.aborted) return;
+      await this.#wait(this.#startedAtMs + fromMs / speed - this.#options.clock.now());
+      if (this.#stopping.signal.aborted || this.#breaks(fromMs)) return;
       const untilMs = fromMs + chunkMs;
       this.#tell(takeUntil(boundaries, untilMs));
       const chunk = bytes.subarray(at, at + chunkBytes);
@@ -224,6 +245,16 @@ class SpeakingTurn {
       this.#sentMs = startMs + Math.min(1, (at + chunkBytes) / bytes.length) * sentence.durationMs;
     }
     this.#tell(boundaries);
+  }
+
+  /** Planned: the connection drops, or the turn ends, before the audio is complete. */
+  #breaks(atMs: number): boolean {
+    const due = (fault: FaultParameters | undefined) => atMs >= Number(fault?.afterMs ?? 0);
+    if (this.#cut !== undefined && due(this.#cut)) this.stop();
+    else if (this.#drop === undefined || !due(this.#drop)) return false;
+    else if (this.#drop.code === undefined) this.#connection.reset();
+    else this.#connection.close(Number(this.#drop.code), String(this.#drop.reason ?? ""));
+    return true;
   }
 
   /** A `riff-` format has its header before the first samples, with sizes that promise no end. */

@@ -17,6 +17,8 @@ const SHORTEST_FRAMES = 5;
 /** A known sentence, prepared for comparison. */
 export interface Template {
   readonly text: string;
+  readonly language: string;
+  readonly rare: boolean;
   /** Times count from the template's first frame. */
   readonly words: readonly Word[];
   readonly frames: number;
@@ -36,10 +38,15 @@ export interface Enrolment {
   audio: Audio;
   /** Where each word lies in the audio. Default: in proportion to their letters. */
   words?: readonly Word[];
+  /** BCP 47. Default en-US. */
+  language?: string;
+  /** Known only to those who expect it: whose phrase list has the text. Default false. */
+  rare?: boolean;
 }
 
 /** `undefined` where the audio is too short (50 ms) to be told from anything. */
-export function makeTemplate({ text, audio, words }: Enrolment): Template | undefined {
+export function makeTemplate(enrolment: Enrolment): Template | undefined {
+  const { text, audio, words, language = "en-US", rare = false } = enrolment;
   const samples = resample(audio.samples, audio.rateHz, ANALYSIS_RATE_HZ);
   const total = Math.floor((samples.length - FRAME_SAMPLES) / HOP_SAMPLES) + 1;
   if (total < SHORTEST_FRAMES) return undefined;
@@ -54,6 +61,8 @@ export function makeTemplate({ text, audio, words }: Enrolment): Template | unde
   if (end - first < SHORTEST_FRAMES) return undefined;
   return {
     text,
+    language,
+    rare,
     words: (words ?? spread(text, first, end)).map((word) => within(word, first, end)),
     frames: end - first,
     tailFrames: tailFrames(energies.subarray(end), peak),
