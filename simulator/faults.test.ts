@@ -45,3 +45,7 @@ test("a setting's value may be empty and may hold an equals sign", () => {
   expect(parseSetting("A=")).toEqual(["A", ""]);
   expect(() => parseSetting("=x")).toThrow("expected name=value");
 });
+
+test.each(["a.b:times=abc", "a.b:after=-1", "a.b:times="])("%j counts nothing", (text) => {
+  expect(() => parseFault(text)).toThrow(/expected a whole number, got "/);
+});

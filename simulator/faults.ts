@@ -73,9 +73,15 @@ export function parseFault(text: string): Fault {
   return {
     name,
     with: rest,
-    ...(times === undefined ? {} : { times: Number(times) }),
-    ...(after === undefined ? {} : { after: Number(after) }),
+    ...(times === undefined ? {} : { times: wholeNumber("times", times) }),
+    ...(after === undefined ? {} : { after: wholeNumber("after", after) }),
   };
+}
+
+/** A count that is no number would make a fault that never strikes. */
+function wholeNumber(name: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new FaultSyntaxError(`${name}: expected a whole number, got ${JSON.stringify(text)}`);
 }
 
 /** `NAME=value`; the value may be empty and may hold `=`. */

@@ -23,6 +23,8 @@ const RULES: readonly Rule[] = [
       /((?:Ocp-Apim-Subscription-Key|api-key|openai-insecure-api-key)["']?(?:=|:|\.)\s*["']?)[^&\s"',]+/gi,
     replace: keepLabel,
   },
+  // The shared secret of an Event Grid webhook stands in its address.
+  { name: "webhook secret", pattern: /([?&](?:code|sig)=)[^&\s"'<>]+/gi, replace: keepLabel },
   { name: "SRTP key", pattern: /(\binline:)[\w+/=]{20,}/g, replace: keepLabel },
   {
     name: "digest response",
@@ -32,13 +34,16 @@ const RULES: readonly Rule[] = [
   { name: "JSON web token", pattern: /\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*/g, replace: () => MASK },
   {
     name: "payment card",
-    pattern: /(?<![\w+])\d(?:[ -]?\d){12,18}(?!\w)/g,
+    // Blanks may be percent-encoded, as they are in a header's value.
+    pattern: /(?:(?<=%[\da-f]{2})|(?<![\w+%]))\d(?:(?:[ -]|%20|%2d)?\d){12,18}(?!\w)/gi,
     replace: (match) => (isPaymentCard(match) ? `${MASK}${match.slice(-4)}` : match),
   },
   {
     name: "e-mail address",
-    // A SIP URI has the same form; the lab's hosts are addresses or end in an invalid domain.
-    pattern: /(?<!sips?:)(?<![\w.+-])[\w.+-]+@(?:[a-z\d-]+\.)+(?:com|net|org|edu|io|dev|co)\b/gi,
+    // SIP URIs and Call-IDs have the same form: in the lab their hosts are addresses or end in a
+    // domain that is nobody's (RFC 6761).
+    pattern:
+      /(?<!sips?:)(?<![\w.+-])[\w.+-]+(?:@|%40)(?:[a-z\d-]+\.)+(?!(?:test|invalid|local|localhost)\b)[a-z]{2,}(?![\w-]|\.[a-z\d])/gi,
     replace: () => `${MASK}@${MASK}`,
   },
 ];
@@ -47,6 +52,10 @@ const RULES: readonly Rule[] = [
 export function redact(text: string): string {
   return RULES.reduce((masked, { pattern, replace }) => masked.replace(pattern, replace), text);
 }
+
+/** Members of an object whose value is a secret, whatever it looks like. */
+const SECRET_MEMBER =
+  /^(?:authorization|api-key|ocp-apim-subscription-key|accesskey|password|secret)$/i;
 
 /** `value` with every string in it redacted; arrays and plain objects are copied. */
 export function redactDeep<Value>(value: Value): Value {
@@ -57,12 +66,19 @@ function redactAny(value: unknown): unknown {
   if (typeof value === "string") return redact(value);
   if (Array.isArray(value)) return value.map(redactAny);
   if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, redactAny(entry)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, entry]) => [
+      key,
+      typeof entry === "string" && SECRET_MEMBER.test(key) ? MASK : redactAny(entry),
+    ]),
+  );
 }
 
 /** Luhn's check, so that long identifiers and timestamps are left alone. */
 function isPaymentCard(text: string): boolean {
-  const digits = Array.from(text.replaceAll(/\D/g, "")).map(Number).toReversed();
+  const digits = Array.from(text.replaceAll(/%20|%2d|\D/gi, ""))
+    .map(Number)
+    .toReversed();
   const sum = digits.reduce((total, digit, index) => {
     const weighted = index % 2 === 0 ? digit : digit * 2;
     return total + (weighted > 9 ? weighted - 9 : weighted);

@@ -66,3 +66,22 @@ test("the file has one event per line", async () => {
   const lines = readFileSync(file, "utf8").trimEnd().split("\n");
   expect(lines.map((line) => JSON.parse(line).digit)).toEqual(["1", "2"]);
 });
+
+test("what is recorded after the end is not written, and closing twice is fine", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "linecheck-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "trace.jsonl");
+  const trace = openTrace({ clock: manualClock(), file });
+  const closing = trace[Symbol.asyncDispose]();
+  trace.record("ivr", { type: "dtmf", direction: "in", digit: "1" });
+  await closing;
+  trace.record("ivr", { type: "dtmf", direction: "in", digit: "2" });
+  await trace[Symbol.asyncDispose]();
+  expect(readFileSync(file, "utf8")).toBe("");
+});
+
+test("a file that cannot be written is told when the trace is closed", async () => {
+  const trace = openTrace({ clock: manualClock(), file: "/dev/null/trace.jsonl" });
+  trace.record("ivr", { type: "dtmf", direction: "in", digit: "1" });
+  await expect(trace[Symbol.asyncDispose]()).rejects.toThrow("ENOTDIR");
+});

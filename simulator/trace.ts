@@ -191,12 +191,20 @@ export function openTrace({ clock, file, limitEvents = 100_000 }: TraceOptions):
   const listeners = new Set<(event: TraceEvent) => void>();
   const output: WriteStream | undefined = file === undefined ? undefined : createWriteStream(file);
 
+  let closed = false;
+  // Without a listener a full disk would end the process; closing the trace reports it.
+  let fault: Error | undefined;
+  output?.on("error", (error) => {
+    fault ??= error;
+  });
+
   const record = (party: Party, detail: TraceDetail, call?: string) => {
     const masked = redactDeep(detail);
     const head = { v: 1 as const, at: clock.now(), party, ...(call === undefined ? {} : { call }) };
     const event: TraceEvent = { ...head, ...masked };
     if (events.length < limitEvents) events.push(event);
-    output?.write(`${JSON.stringify(event)}\n`);
+    // What parties still say while they close belongs to no file any more.
+    if (!closed && fault === undefined) output?.write(`${JSON.stringify(event)}\n`);
     for (const listener of listeners) listener(event);
   };
 
@@ -235,9 +243,10 @@ export function openTrace({ clock, file, limitEvents = 100_000 }: TraceOptions):
     waitFor,
     async [Symbol.asyncDispose]() {
       listeners.clear();
-      if (output === undefined || output.closed) return;
-      output.end();
-      await finished(output);
+      if (output === undefined || closed) return;
+      closed = true;
+      if (fault === undefined) await finished(output.end());
+      if (fault !== undefined) throw fault;
     },
   };
 }

@@ -73,3 +73,13 @@ test("closing tells everyone who still waits", async () => {
 
   await expect(wait).rejects.toThrow("stopped waiting for a call");
 });
+
+test("an item that comes right after somebody gave up is kept for the next", async () => {
+  const calls = waiting();
+  const impatient = new AbortController();
+  const first = calls.next({ signal: impatient.signal }).catch((error: Error) => error.message);
+  impatient.abort(new Error("gone"));
+  calls.push("a");
+  expect(await first).toBe("gone");
+  expect(await calls.next()).toBe("a");
+});

@@ -57,15 +57,19 @@ export class Waiting<Item> {
     const { clock, what } = this.#options;
     const taker = Promise.withResolvers<Item>();
     this.#takers.add(taker);
+    // Who gives up leaves the queue in the same breath: an item pushed right after is not for them.
+    const giveUp = (reason: unknown) => {
+      this.#takers.delete(taker);
+      taker.reject(reason);
+    };
     using _deadline = clock.after(timeoutMs, () =>
-      taker.reject(new WaitTimeout(`no ${what} within ${timeoutMs} ms (${this.#seen} so far)`)),
+      giveUp(new WaitTimeout(`no ${what} within ${timeoutMs} ms (${this.#seen} so far)`)),
     );
-    const abort = () => taker.reject(signal?.reason);
+    const abort = () => giveUp(signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
     try {
       return await taker.promise;
     } finally {
-      this.#takers.delete(taker);
       signal?.removeEventListener("abort", abort);
     }
   }
