@@ -49,7 +49,7 @@ function hopOf(arrow: Arrow, header: string): Hop[] {
   if (event.type === "sip") {
     if (
       !/^(?:INVITE|REFER)\b/.test(event.message) ||
-      /^to\s*:[^\r]*;\s*tag=/im.test(event.message)
+      /^(?:to|t)\s*:[^\r]*;\s*tag=/im.test(event.message)
     ) {
       // A re-INVITE carries no context; a REFER always has a To tag and counts all the same.
       if (!event.message.startsWith("REFER")) return [];

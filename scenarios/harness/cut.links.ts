@@ -80,7 +80,8 @@ function runScenario({
       command,
       { timeout: 110_000, env: { ...process.env, VITEST: "" } },
       (error, stdout, stderr) => {
-        const code = error === null ? 0 : Number(error.code ?? 1);
+        // A run that was killed or never began has no exit code, and is no failed scenario.
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
         resolve({ code, output: stdout + stderr });
       },
     );

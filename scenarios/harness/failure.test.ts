@@ -21,6 +21,9 @@ test("words that nobody said are told apart from words that were lost", () => {
   expect(whyNotHeard("how can I help", [spoken("Hello. How can I help?", -120)])).toContain(
     "the synthesiser is the broken link",
   );
+  expect(whyNotHeard("hello dana how can i", [spoken("Hello Dana. How can I?", -14)])).toContain(
+    "lost on the way",
+  );
 });
 
 test("a barge-in that is not followed by silence names who went on", () => {

@@ -2,6 +2,7 @@ import { textLadder } from "../../simulator/report/ladder.ts";
 import type { TraceEvent } from "../../simulator/trace.ts";
 import { type Heard, NotHeard } from "./hearing.ts";
 import type { BargeIn } from "./timing.ts";
+import { contains } from "./words.ts";
 
 /** Rows of the ladder that a failure prints. */
 const LADDER_ROWS = 24;
@@ -55,8 +56,7 @@ const SILENCE_DBFS = -60;
 /** The first link of the chain synthesis → agent → ACS → caller that did not carry the words. */
 export function whyNotHeard(expected: string, events: readonly TraceEvent[]): string {
   const spoken = events.filter((event) => event.type === "spoken");
-  const words = expected.toLowerCase();
-  const said = spoken.findLast((event) => event.text.toLowerCase().includes(words));
+  const said = spoken.findLast((event) => contains(event.text, expected));
   if (said === undefined) {
     const last = spoken.at(-1);
     return last === undefined

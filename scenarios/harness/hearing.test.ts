@@ -27,7 +27,7 @@ test("a sentence has to come again to be expected again", async () => {
   await until("hello");
   const again = until("hello").catch((error: Error) => error.message);
   await clock.advance(1000);
-  expect(await again).toContain("nothing more was heard for 1000 ms");
+  expect(await again).toContain("not within 1000 ms");
 });
 
 test("words may span two phrases", async () => {
@@ -61,4 +61,24 @@ test("the end of the call ends the wait and says how", async () => {
   over.abort(new Error("ended by the remote side"));
   expect(await wait).toContain("ended by the remote side");
   expect(hearing.unexpected).toEqual([{ text: "", known: false, startMs: 0, endMs: 100 }]);
+});
+
+test("a line that is never quiet does not make the wait longer", async () => {
+  const { clock, hears, until } = listen();
+  const wait = until("hello").catch((error: Error) => error.message);
+  for (const text of ["Are you still there?", "Are you?"]) {
+    await clock.advance(500);
+    hears(text);
+  }
+  await clock.advance(1);
+  expect(await wait).toContain("not within 1000 ms");
+  expect(clock.pending).toBe(0);
+});
+
+test("words that come while somebody waits end the wait", async () => {
+  const { hears, until } = listen();
+  const wait = until("press two");
+  hears("For billing,", "hypothesis");
+  hears("For billing, press two.");
+  expect((await wait).text).toBe("For billing, press two.");
 });

@@ -68,13 +68,33 @@ export class Hearing {
       .join(" ");
   }
 
-  /** Waits until the line has heard `expected`. Rejects with {@link NotHeard}. */
+  /** Waits until the line has heard `expected`, at most `timeoutMs`. Rejects with {@link NotHeard}. */
   async until(expected: string, options: HearOptions): Promise<Heard> {
-    for (;;) {
-      const found = this.#find(expected, options.asTheyAreSpoken ?? false);
-      if (found !== undefined) return found;
-      await this.#next(expected, options);
+    const { timeoutMs, signal, asTheyAreSpoken = false } = options;
+    const { trace, ended } = this.#options;
+    let found = this.#find(expected, asTheyAreSpoken);
+    if (found !== undefined) return found;
+    const refuse = (why: string) =>
+      new NotHeard(`did not hear “${expected}”: ${why}`, expected, this.unexpected);
+    if (ended.aborted) throw refuse(`the call is over (${String(ended.reason)})`);
+    const isIt = (event: TraceEvent) => {
+      if (this.#isHere(event)) found = this.#find(expected, asTheyAreSpoken);
+      return found !== undefined;
+    };
+    try {
+      await trace.waitFor(isIt, {
+        timeoutMs,
+        what: `“${expected}”`,
+        from: trace.events.length,
+        signal: AbortSignal.any([signal, ended]),
+      });
+    } catch (error) {
+      if (ended.aborted) throw refuse(`the call is over (${String(ended.reason)})`);
+      if (signal.aborted) throw refuse(`the scenario is over (${String(signal.reason)})`);
+      if (!(error instanceof Error && error.name === "TraceTimeout")) throw error;
     }
+    if (found === undefined) throw refuse(`not within ${timeoutMs} ms`);
+    return found;
   }
 
   #records(): HeardRecord[] {
@@ -82,13 +102,13 @@ export class Hearing {
   }
 
   #all(from = 0): HeardRecord[] {
-    const { trace, party, call } = this.#options;
-    return trace.events
-      .slice(from)
-      .filter(
-        (event): event is HeardRecord =>
-          event.type === "heard" && event.party === party && event.call === call,
-      );
+    const { trace } = this.#options;
+    return trace.events.slice(from).filter((event) => this.#isHere(event));
+  }
+
+  #isHere(event: TraceEvent): event is HeardRecord {
+    const { party, call } = this.#options;
+    return event.type === "heard" && event.party === party && event.call === call;
   }
 
   #find(expected: string, asTheyAreSpoken: boolean): Heard | undefined {
@@ -110,30 +130,6 @@ export class Hearing {
     if (found === undefined) return undefined;
     this.#cursor = this.#options.trace.events.indexOf(found) + 1;
     return toHeard(found);
-  }
-
-  async #next(expected: string, { timeoutMs, signal }: HearOptions): Promise<void> {
-    const { trace, party, call, ended } = this.#options;
-    const refuse = (why: string) =>
-      new NotHeard(`did not hear “${expected}”: ${why}`, expected, this.unexpected);
-    if (ended.aborted) throw refuse(`the call is over (${String(ended.reason)})`);
-    try {
-      await trace.waitFor(
-        (event) => event.type === "heard" && event.party === party && event.call === call,
-        {
-          timeoutMs,
-          what: `“${expected}”`,
-          from: trace.events.length,
-          signal: AbortSignal.any([signal, ended]),
-        },
-      );
-    } catch (error) {
-      if (ended.aborted) throw refuse(`the call is over (${String(ended.reason)})`);
-      if (signal.aborted) throw refuse(`not within ${timeoutMs} ms`);
-      throw error instanceof Error && error.name === "TraceTimeout"
-        ? refuse(`nothing more was heard for ${timeoutMs} ms`)
-        : error;
-    }
   }
 }
 

@@ -16,7 +16,10 @@ export interface ProgramResult {
   readonly output: string;
 }
 
-/** Runs a peer that nobody here wrote; aborting ends it. */
+/**
+ * Runs a peer that nobody here wrote; aborting ends it. A program that did not end by itself has
+ * exit code -1, and the output says why.
+ */
 export function runProgram(
   program: string,
   args: readonly string[],
@@ -24,8 +27,10 @@ export function runProgram(
 ): Promise<ProgramResult> {
   return new Promise((resolve) => {
     execFile(program, args, { signal, timeout: timeoutMs }, (error, stdout, stderr) => {
-      const exitCode = error === null ? 0 : Number(error.code ?? 1);
-      resolve({ exitCode, output: stdout + stderr });
+      const output = stdout + stderr;
+      if (error === null) resolve({ exitCode: 0, output });
+      else if (typeof error.code === "number") resolve({ exitCode: error.code, output });
+      else resolve({ exitCode: -1, output: `${output}${error.message}` });
     });
   });
 }

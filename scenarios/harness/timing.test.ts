@@ -45,6 +45,16 @@ test("silence after barge-in runs from the caller's first sound to the agent's l
   expect(bargeIns(said, [{ startMs: 500, endMs: 1900 }])).toEqual([]);
 });
 
+test("an agent that talks on after a pause has not fallen silent", () => {
+  const said = [{ startMs: 2000, endMs: 3000 }];
+  const heard = [
+    { startMs: 500, endMs: 2100 },
+    { startMs: 2300, endMs: 2900 },
+    { startMs: 3900, endMs: 5000 },
+  ];
+  expect(bargeIns(said, heard)).toEqual([{ atMs: 2000, silentAfterMs: 900 }]);
+});
+
 test("a percentile is one of the values", () => {
   expect(percentile([5, 1, 3], 0.5)).toBe(3);
   expect(percentile([5, 1, 3], 0.95)).toBe(5);

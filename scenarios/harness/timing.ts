@@ -53,12 +53,14 @@ export function responseTimes(said: readonly Span[], heard: readonly Span[]): nu
 
 /**
  * For each time the caller began to speak over the agent: how long the agent could still be heard.
- * Spans are taken without joining pauses, so that a reply that starts after it is not counted in.
+ * Everything counts that the agent began before the caller had finished: a pause between two of its
+ * words is no silence. `heard` is taken without joining pauses, so that the reply is not counted in.
  */
 export function bargeIns(said: readonly Span[], heard: readonly Span[]): BargeIn[] {
-  return said.flatMap(({ startMs }) => {
-    const over = heard.find((span) => span.startMs < startMs && span.endMs > startMs);
-    return over === undefined ? [] : [{ atMs: startMs, silentAfterMs: over.endMs - startMs }];
+  return said.flatMap(({ startMs, endMs }) => {
+    if (!heard.some((span) => span.startMs < startMs && span.endMs > startMs)) return [];
+    const last = heard.findLast((span) => span.startMs < endMs);
+    return [{ atMs: startMs, silentAfterMs: (last?.endMs ?? startMs) - startMs }];
   });
 }
 
