@@ -1,6 +1,6 @@
 import { resample } from "../simulator/media/resample.ts";
-import type { Synthesiser } from "../simulator/speech/synthesiser.ts";
 import { HOP_SAMPLES } from "../simulator/speech/spectrum.ts";
+import type { Synthesiser } from "../simulator/speech/synthesiser.ts";
 import { FINE_RATE, makeTemplate, type Template } from "../simulator/speech/template.ts";
 import { KNOWN_SENTENCES, UNKNOWN_SENTENCES } from "./recogniser-sentences.ts";
 
@@ -62,7 +62,10 @@ function swapped(samples: Int16Array): Int16Array {
 /** Every fourth sentence of at least four words, without the silence around it. */
 function garbledFrom(known: readonly Utterance[], templates: readonly Template[]): Utterance[] {
   return known
-    .map(({ expected, samples }, index) => ({ expected, spoken: spokenPart(samples, templates[index]) }))
+    .map(({ expected, samples }, index) => ({
+      expected,
+      spoken: spokenPart(samples, templates[index]),
+    }))
     .filter(({ expected }) => expected.split(" ").length >= 4)
     .filter((_, index) => index % 4 === 0)
     .map(({ spoken }) => spoken)

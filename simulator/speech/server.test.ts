@@ -271,3 +271,51 @@ test("a token that was issued for the key opens the service", async () => {
   const heard = await recognise(pushAll([silence(1), await audioOf("Yes."), silence(1)]), settings);
   expect(texts(heard)).toEqual(["Yes."]);
 });
+
+test("recognising once ends speech before it tells what was said", async () => {
+  const stream = sdk.AudioInputStream.createPushStream();
+  for (const piece of [silence(1), await audioOf("Yes."), silence(2)]) {
+    stream.write(piece.slice().buffer);
+  }
+  const settings = config();
+  settings.outputFormat = sdk.OutputFormat.Detailed;
+  settings.requestWordLevelTimestamps();
+  const recognizer = new sdk.SpeechRecognizer(settings, sdk.AudioConfig.fromStreamInput(stream));
+  const { events } = recordEvents(recognizer);
+  const result = await new Promise<sdk.SpeechRecognitionResult>((resolve, reject) => {
+    recognizer.recognizeOnceAsync(resolve, reject);
+  });
+  recognizer.close();
+  expect(result.text).toBe("Yes.");
+  expect(JSON.parse(result.json).NBest[0].Words).toMatchObject([{ Word: "yes" }]);
+  expect(events.slice(0, 4)).toEqual(["start", "recognizing", "end", "recognized"]);
+});
+
+test("settings that the service refuses are bad request parameters", async () => {
+  const settings = config();
+  settings.setProperty(sdk.PropertyId.Speech_SegmentationSilenceTimeoutMs, "150000000");
+  const { canceled } = await recognise(pushAll([silence(1)]), settings);
+  expect(canceled[0]?.errorCode).toBe(sdk.CancellationErrorCode.BadRequestParameters);
+});
+
+test("text that arrives in pieces is spoken as it becomes complete", async () => {
+  const settings = speaking(RAW_16K);
+  settings.setProperty(
+    "SpeechServiceConnection_Endpoint",
+    `${speech.url.replace("http", "ws")}/cognitiveservices/websocket/v2`,
+  );
+  const synthesizer = new sdk.SpeechSynthesizer(settings, null);
+  const request = new sdk.SpeechSynthesisRequest(sdk.SpeechSynthesisRequestInputType.TextStream);
+  const spoken = new Promise<sdk.SpeechSynthesisResult>((resolve, reject) => {
+    synthesizer.speakAsync(request, resolve, reject);
+  });
+  for (const piece of ["Yes. N", "o. Good", "bye"]) request.inputStream.write(piece);
+  request.inputStream.close();
+  const result = await spoken;
+  synthesizer.close();
+  const expected = await synthesiser.synthesise({
+    text: "Yes. No. Goodbye",
+    voice: "en-US-JennyNeural",
+  });
+  expect(new Int16Array(result.audioData)).toEqual(expected.samples);
+});
