@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
-import { header, startLine, startUdp, udpPeer, wireRequest } from "./testing/peers.ts";
+import { header, startLine, startUdp, tcpServer, udpPeer, wireRequest } from "./testing/peers.ts";
 
 test("an INVITE gets 100 at once, then what the application says", async () => {
   await using uas = await startUdp({
@@ -264,4 +264,18 @@ test("every message is traced with both addresses", async () => {
     { ...common, direction: "in", message: request },
     { ...common, direction: "out", message: expect.stringMatching(/^SIP\/2.0 200 OK\r\n/) },
   ]);
+});
+
+test("a port that cannot be had frees the ones before it", async () => {
+  await using taken = await tcpServer();
+  await using probe = await startUdp();
+  const { port } = probe;
+  await probe.stack[Symbol.asyncDispose]();
+  const listen = [
+    { transport: "udp", host: "127.0.0.1", port },
+    { transport: "tcp", host: "127.0.0.1", port: taken.port },
+  ] as const;
+  await expect(startUdp({ listen })).rejects.toMatchObject({ code: "EADDRINUSE" });
+  await using again = await startUdp({ listen: listen.slice(0, 1) });
+  expect(again.port).toBe(port);
 });

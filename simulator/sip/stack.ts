@@ -130,7 +130,13 @@ export async function startSipStack(options: SipStackOptions): Promise<SipStack>
     onRequest: options.onRequest,
     onAck: options.onAck,
   });
-  await wire.transport.open();
+  try {
+    await wire.transport.open();
+  } catch (error) {
+    // A port cannot be had: those before it go back.
+    await wire[Symbol.asyncDispose]();
+    throw error;
+  }
   return stackOf(wire, clients, servers);
 }
 

@@ -29,6 +29,8 @@ export interface ConnectionSetup {
 
 const PING = Buffer.from("\r\n\r\n");
 const PONG = Buffer.from("\r\n");
+/** A peer that reads nothing more would otherwise keep what is queued, and the connection, for ever. */
+const CLOSE_GRACE_MS = 1_000;
 
 /** The life of any stream-like connection: close listeners, idle and slow-message time-outs. */
 export abstract class StreamLike implements WireConnection {
@@ -67,7 +69,15 @@ export abstract class StreamLike implements WireConnection {
   }
 
   abstract write(bytes: Buffer, done: (error: Error | undefined) => void): void;
-  abstract close(): void;
+
+  /** Ends the connection in good order; by force if the peer leaves that unanswered. */
+  close(): void {
+    this.endOrderly();
+    const kill = this.setup.clock.after(CLOSE_GRACE_MS, () => this.socket.destroy());
+    this.onClose(() => kill.cancel());
+  }
+
+  protected abstract endOrderly(): void;
 
   get closed(): boolean {
     return this.#closed;
@@ -196,7 +206,7 @@ export class StreamConnection extends StreamLike {
     this.socket.write(bytes, (error) => done(error ?? undefined));
   }
 
-  override close(): void {
+  protected override endOrderly(): void {
     // destroySoon sends what is queued first.
     this.socket.destroySoon();
   }

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { manualClock, systemClock } from "../clock.ts";
@@ -220,6 +222,31 @@ test.each<[string, Partial<Limits>, string, string]>([
     code: "SIP_LIMIT",
     message: expect.stringContaining(message),
   });
+});
+
+test("a peer that reads nothing loses its connection once too much waits for it", async () => {
+  await using uas = await startUdp({
+    clock: systemClock({ rate: 10 }),
+    listen: listen("tcp"),
+    limits: { queuedBytes: 100_000 },
+  });
+  const peer = connect(uas.port, "127.0.0.1");
+  const closed = once(peer, "close");
+  peer.on("error", () => {});
+  peer.write(wireRequest("MESSAGE", { Via: VIA }));
+  await expect.poll(() => uas.requests.length).toBe(1);
+  peer.pause();
+  const [connection] = uas.stack.connections;
+  const large = outgoing("MESSAGE", "sip:bob@127.0.0.1;transport=tcp");
+  // More than the system's own buffers take.
+  large.body = Buffer.alloc(12_000_000);
+  const sending = uas.stack.send(large, { connection }).catch((error: SipError) => error.code);
+  const refused = uas.stack.send(outgoing("MESSAGE", "sip:bob@127.0.0.1"), { connection });
+  await expect(refused).rejects.toMatchObject({ code: "SIP_LIMIT" });
+  await expect.poll(() => uas.stack.connections).toEqual([]);
+  expect(await sending).toBe("SIP_TRANSPORT");
+  peer.destroy();
+  await closed;
 });
 
 test("a body over the limit gets 513 and ends the connection", async () => {

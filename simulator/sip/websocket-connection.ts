@@ -4,8 +4,6 @@ import type { RawData, WebSocket } from "ws";
 import { SipError } from "./error.ts";
 import { type ConnectionSetup, StreamLike } from "./stream-connection.ts";
 
-const CLOSE_GRACE_MS = 1_000;
-
 /** A WebSocket connection with the `sip` subprotocol (RFC 7118): one message per frame. */
 export class WebSocketConnection extends StreamLike {
   readonly #webSocket: WebSocket;
@@ -43,10 +41,8 @@ export class WebSocketConnection extends StreamLike {
     this.#webSocket.send(bytes, { binary }, (error) => done(error ?? undefined));
   }
 
-  override close(): void {
+  protected override endOrderly(): void {
     this.#webSocket.close(1000);
-    const kill = this.setup.clock.after(CLOSE_GRACE_MS, () => this.#webSocket.terminate());
-    this.onClose(() => kill.cancel());
   }
 
   #receive(bytes: Buffer): void {
