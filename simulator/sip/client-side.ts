@@ -84,6 +84,7 @@ export class ClientSide {
       sendAck: (ack, ackOptions) => this.send(ack, ackOptions),
       sendCancel: (cancel, invite) => this.#sendCancel(cancel, invite),
       onTerminated: () => void this.#transactions.delete(key),
+      fault: (error) => wire.fault(error, `a listener of ${request.method} failed`),
     });
     this.#transactions.set(key, transaction);
     return transaction;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type ManualClock, manualClock } from "../clock.ts";
 import { ClientMachine } from "./client-transaction.ts";
 import type { TransportName } from "./connection.ts";
-import type { SipError } from "./error.ts";
+import { SipError } from "./error.ts";
 import { SipRequest, SipResponse } from "./message.ts";
 import { RecordingConnection } from "./testing/recording-connection.ts";
 import { DEFAULT_TIMERS } from "./timers.ts";
@@ -45,6 +45,7 @@ function begin(method: string, transport: TransportName = "udp", everyResponse =
     },
     sendCancel: (cancel) => void cancels.push(cancel),
     onTerminated: () => void log.push(`terminated at ${clock.now()}`),
+    fault: (error) => void log.push(`fault ${String(error)}`),
   });
   machine.onResponse(({ status, toTag }) => void log.push(`${status}${toTag ? ` ${toTag}` : ""}`));
   machine.onEnd((error) => void log.push(`end ${error?.code ?? "answered"} at ${clock.now()}`));
@@ -284,4 +285,24 @@ test("listeners that come late hear what was missed", () => {
   machine.onResponse(({ status }) => void seen.push(status));
   machine.onEnd((error) => void seen.push(error));
   expect(seen).toEqual([180, 486, undefined]);
+});
+
+test("a listener that throws keeps nobody from the answer, and nothing alive", async () => {
+  const { clock, answer, machine, log } = begin("OPTIONS");
+  machine.onResponse(() => {
+    throw new Error("broken");
+  });
+  answer(200, "b");
+  expect((await machine.final).status).toBe(200);
+  await pass(clock, 5_000);
+  expect(log).toEqual(["200 b", "fault Error: broken", "end answered at 0", "terminated at 5000"]);
+});
+
+test("what goes wrong after the answer is no news to those who read the responses", async () => {
+  const { answer, machine } = begin("OPTIONS");
+  answer(200, "b");
+  machine.fail(new SipError("SIP_ABORTED", "the SIP stack is closed"));
+  const statuses: number[] = [];
+  for await (const { status } of machine) statuses.push(status);
+  expect(statuses).toEqual([200]);
 });

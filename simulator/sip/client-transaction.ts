@@ -32,6 +32,8 @@ export interface ClientSetup {
   /** Sends a CANCEL in a transaction of its own on our connection, with our branch. */
   sendCancel: (cancel: SipRequest, invite: ClientMachine) => void;
   onTerminated: () => void;
+  /** What a listener of the application threw. */
+  fault: (error: unknown) => void;
 }
 
 /** One 2xx of a forked INVITE: its ACK, once the application sent one. */
@@ -49,6 +51,9 @@ export class ClientMachine implements ClientTransaction {
   #connection: WireConnection | undefined;
   #bytes: Buffer | undefined;
   #last: SipResponse | undefined;
+  /** Why the network did not take the request. */
+  #broken: SipError | undefined;
+  /** Why no final response came. */
   #error: SipError | undefined;
   #ended = false;
   #cancel: "none" | "wanted" | "sent" = "none";
@@ -62,8 +67,8 @@ export class ClientMachine implements ClientTransaction {
   readonly #forks = new Map<string, Fork>();
   readonly #sent = Promise.withResolvers<Flow>();
   readonly #final = Promise.withResolvers<SipResponse>();
-  readonly #responses = new Listeners<[SipResponse, Flow]>();
-  readonly #ends = new Listeners<[SipError | undefined]>();
+  readonly #responses: Listeners<[SipResponse, Flow]>;
+  readonly #ends: Listeners<[SipError | undefined]>;
 
   constructor(setup: ClientSetup) {
     this.#setup = setup;
@@ -71,6 +76,8 @@ export class ClientMachine implements ClientTransaction {
     this.request = setup.request;
     this.#state = this.#isInvite ? "calling" : "trying";
     this.#table = this.#isInvite ? INVITE_CLIENT : NON_INVITE_CLIENT;
+    this.#responses = new Listeners(setup.fault);
+    this.#ends = new Listeners(setup.fault);
     this.sent = this.#sent.promise;
     this.final = this.#final.promise;
     // Callers may take the news from onEnd instead.
@@ -127,9 +134,8 @@ export class ClientMachine implements ClientTransaction {
   /** Ends the transaction without an answer. */
   fail(error: SipError): void {
     if (this.#state === "terminated") return;
-    this.#error = error;
     this.#terminate();
-    this.#end();
+    this.#end(error);
   }
 
   onResponse(listener: (response: SipResponse, flow: Flow) => void): () => void {
@@ -215,7 +221,7 @@ export class ClientMachine implements ClientTransaction {
       case "failTimeout":
         return this.#failTimeout();
       case "failTransport":
-        return this.#end();
+        return this.#end(this.#broken);
     }
   }
 
@@ -266,7 +272,7 @@ export class ClientMachine implements ClientTransaction {
       if (error === undefined) return this.#sent.resolve(flowOf(connection));
       // A stream that fails closes, and whoever watches it decides about another try.
       if (isReliable(connection.transport)) return undefined;
-      this.#error = new SipError("SIP_TRANSPORT", error.message, { cause: error });
+      this.#broken = new SipError("SIP_TRANSPORT", error.message, { cause: error });
       return this.#dispatch("transportError");
     });
   }
@@ -296,18 +302,18 @@ export class ClientMachine implements ClientTransaction {
   #failTimeout(): void {
     const { method, uri } = this.request;
     const text = `no final response to ${method} ${uri} within ${this.#setup.timers.timeoutMs} ms`;
-    this.#error = new SipError("SIP_TIMEOUT", text);
-    this.#end();
+    this.#end(new SipError("SIP_TIMEOUT", text));
   }
 
-  #end(): void {
+  #end(error?: SipError): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#error !== undefined) {
-      this.#sent.reject(this.#error);
-      this.#final.reject(this.#error);
+    this.#error = error;
+    if (error !== undefined) {
+      this.#sent.reject(error);
+      this.#final.reject(error);
     }
-    this.#ends.tell(this.#error);
+    this.#ends.tell(error);
   }
 
   #terminate(): void {

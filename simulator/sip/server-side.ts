@@ -52,6 +52,7 @@ export class ServerSide {
       write: (bytes, { connection, via }, done) => wire.respond(connection, via, bytes, done),
       succeeds: (transaction, response) => this.#expectAck(transaction, response),
       terminated: (transaction) => this.#forget(transaction),
+      fault: (error, { request }) => wire.fault(error, `a listener of ${request.method} failed`),
     };
   }
 

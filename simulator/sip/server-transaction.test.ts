@@ -32,6 +32,7 @@ function receive(method: string, transport: TransportName = "udp") {
     write: (bytes, arrival, done) => arrival.connection.write(bytes, done),
     succeeds: (_, { toTag }) => void log.push(`success ${toTag}`),
     terminated: () => void log.push(`terminated at ${clock.now()}`),
+    fault: (error) => void log.push(`fault ${String(error)}`),
   };
   const machine = new ServerMachine(host, { request, connection, via: request.via, key: "k" });
   machine.onEnd((end) => void log.push(`${end} at ${clock.now()}`));

@@ -45,6 +45,8 @@ export interface ServerHost {
   /** A 2xx to INVITE goes out: ACKs for it belong to `transaction` from now on. */
   succeeds(transaction: ServerMachine, response: SipResponse): void;
   terminated(transaction: ServerMachine): void;
+  /** What a listener of the application threw. */
+  fault(error: unknown, transaction: ServerMachine): void;
 }
 
 /** Server transaction of either kind, driven by the tables of state-machine.ts. */
@@ -70,9 +72,9 @@ export class ServerMachine implements ServerTransaction {
   // Made when asked for: few look, and there is one per request.
   #cancelling: AbortController | undefined;
   #cancel: SipRequest | undefined;
-  readonly #cancels = new Listeners<[SipRequest]>();
-  readonly #acks = new Listeners<[SipRequest]>();
-  readonly #ends = new Listeners<[ServerEnd]>();
+  readonly #cancels: Listeners<[SipRequest]>;
+  readonly #acks: Listeners<[SipRequest]>;
+  readonly #ends: Listeners<[ServerEnd]>;
 
   constructor(host: ServerHost, arrival: Arrival) {
     this.#host = host;
@@ -81,6 +83,10 @@ export class ServerMachine implements ServerTransaction {
     this.#toTag = arrival.request.toTag;
     this.#state = this.#isInvite ? "proceeding" : "trying";
     this.#table = this.#isInvite ? INVITE_SERVER : NON_INVITE_SERVER;
+    const fault = (error: unknown) => host.fault(error, this);
+    this.#cancels = new Listeners(fault);
+    this.#acks = new Listeners(fault);
+    this.#ends = new Listeners(fault);
     const { clock, unansweredInviteMs, timers } = host;
     const patienceMs = this.#isInvite ? unansweredInviteMs : timers.timeoutMs;
     this.#patience = clock.after(patienceMs, () => this.#giveUp());
