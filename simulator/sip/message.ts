@@ -230,13 +230,10 @@ abstract class SipMessageBase {
   protected abstract startLineChanged(): boolean;
 
   protected twinParts(): ReceivedParts {
+    const raw = this.toBuffer();
+    const { startLine, body, defect } = this;
     const headers = this.#headers.copy();
-    return { raw: this.toBuffer(), startLine: this.startLine, headers, ...this.#place() };
-  }
-
-  #place() {
-    const bodyStart = this.toBuffer().length - this.body.length;
-    return { bodyStart, defect: this.defect };
+    return { raw, startLine, headers, bodyStart: raw.length - body.length, defect };
   }
 
   #required(name: string): string {

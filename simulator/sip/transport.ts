@@ -163,14 +163,16 @@ export class TransportLayer implements AsyncDisposable {
   }
 
   #reusable(target: Endpoint, { localAddress }: FlowOptions): WireConnection | undefined {
-    return this.connections.find(
-      (connection) =>
-        !connection.closed &&
-        connection.transport === target.transport &&
-        connection.remote.port === target.port &&
-        connection.remote.host === target.host &&
-        this.#mayServe(connection, target.servername, localAddress),
-    );
+    return this.#connections
+      .values()
+      .find(
+        (connection) =>
+          !connection.closed &&
+          connection.transport === target.transport &&
+          connection.remote.port === target.port &&
+          connection.remote.host === target.host &&
+          this.#mayServe(connection, target.servername, localAddress),
+      );
   }
 
   #mayServe(
