@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { type ScenarioRun, startRun } from "../scenarios/harness/fixtures.ts";
 import { readRunOptions } from "../scenarios/harness/run-options.ts";
+import { seededIds } from "../simulator/acs/ids.ts";
 import type { LabOptions } from "../simulator/lab.ts";
 import type { Trace, TraceEvent } from "../simulator/trace.ts";
 
@@ -45,7 +46,13 @@ export async function runDisturbedCall(
   const folder = join(FOLDER, title);
   const settings = { ...readRunOptions({}), folder: FOLDER };
   const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
-  const start = { title, signal, options: { faults }, settings, announce: () => {} };
+  const start = {
+    title,
+    signal,
+    options: { faults, lab: { ids: seededIds(title) } },
+    settings,
+    announce: () => {},
+  };
   let trace: Trace | undefined;
   const observed = () => ({ struck: struckIn(trace), missedMs: missedBy(trace), folder });
   try {
