@@ -286,3 +286,10 @@ describe("on the wire", () => {
     expect(session.queuedMs).toBe(0);
   });
 });
+
+// The suite's own leak check looks for the socket.
+test("an address that is not this machine's is refused, and nothing stays open", async () => {
+  await expect(openLeg(manualClock(), { host: "192.0.2.1" })).rejects.toMatchObject({
+    code: "EADDRNOTAVAIL",
+  });
+});

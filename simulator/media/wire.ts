@@ -113,9 +113,14 @@ export class Wire {
 /** Binds an ephemeral port of `host`. */
 export async function bindSocket(host: string): Promise<Socket> {
   const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
-  socket.bind(0, host);
-  await once(socket, "listening");
-  return socket;
+  try {
+    socket.bind(0, host);
+    await once(socket, "listening");
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
 }
 
 function isSameKey(one: { key: Uint8Array } | undefined, other: { key: Uint8Array }): boolean {

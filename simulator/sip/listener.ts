@@ -131,7 +131,12 @@ async function openUdp(setup: ListenerSetup): Promise<OpenListener> {
   );
   const bound = once(datagrams, "listening");
   datagrams.bind(setup.port, setup.host);
-  await bound;
+  try {
+    await bound;
+  } catch (error) {
+    datagrams.close();
+    throw error;
+  }
   datagrams.on("error", setup.onFault);
   const { address, port } = datagrams.address();
   let closed = false;

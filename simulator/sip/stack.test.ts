@@ -279,3 +279,10 @@ test("a port that cannot be had frees the ones before it", async () => {
   await using again = await startUdp({ listen: listen.slice(0, 1) });
   expect(again.port).toBe(port);
 });
+
+// The suite's own leak check looks for the socket.
+test("a UDP port that cannot be had leaves no socket behind", async () => {
+  await using taken = await startUdp();
+  const listen = [{ transport: "udp", host: "127.0.0.1", port: taken.port }] as const;
+  await expect(startUdp({ listen })).rejects.toMatchObject({ code: "EADDRINUSE" });
+});
