@@ -240,3 +240,11 @@ describe("SRTP", () => {
     );
   });
 });
+
+test("an offer of thousands of formats and attributes is refused without ado", () => {
+  const lines = Array.from({ length: 900 }, (_, number) => `a=rtpmap:${number} x/8000`);
+  const offer = sdp(`m=audio 5004 RTP/AVP${" 300".repeat(5_000)}${" 18".repeat(8_000)}`, ...lines);
+  const startedMs = performance.now();
+  expect(() => side().answer(offer, "sendrecv")).toThrow("expected PCMU or PCMA");
+  expect(performance.now() - startedMs).toBeLessThan(50);
+});

@@ -155,7 +155,10 @@ export class Negotiation {
     const chosen = [...received].find(([, name]) => this.#supports(name));
     if (chosen === undefined || chosen[1] === "telephone-event") {
       const wanted = this.#options.codecs.join(" or ");
-      throw refused("CannotSupportAnyMedia", `expected ${wanted}, got ${media.formats.join(" ")}`);
+      throw refused(
+        "CannotSupportAnyMedia",
+        `expected ${wanted}, got ${media.formats.join(" ").slice(0, 80)}`,
+      );
     }
     const event = [...received].find(([, name]) => name === "telephone-event");
     const muxed = attribute(media, "rtcp-mux") !== undefined;
@@ -281,10 +284,11 @@ interface AudioSection {
 /** The payload types of a section that this room knows, in the section's order. */
 function payloadTypes(media: MediaDescription): Map<number, CodecName | "telephone-event"> {
   const known = new Map<number, CodecName | "telephone-event">();
-  for (const format of media.formats) {
+  // Each once: a hostile section lists thousands, and each is looked up in all its attributes.
+  for (const format of new Set(media.formats)) {
+    const type = /^\d{1,3}$/.test(format) ? Number(format) : Number.NaN;
+    if (!(type <= 127)) continue;
     const encoding = encodingOf(media, format);
-    const type = Number(format);
-    if (!Number.isInteger(type) || type > 127) continue;
     if (encoding === "PCMU/8000") known.set(type, "PCMU");
     if (encoding === "PCMA/8000") known.set(type, "PCMA");
     if (encoding === EVENT_ENCODING) known.set(type, "telephone-event");

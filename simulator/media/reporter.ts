@@ -55,10 +55,8 @@ export class Reporter {
       this.#options.receiver.rejected.malformed += 1;
       return;
     }
-    if (report.sender !== undefined) {
-      const middle = middleOfNtp(report.sender.dateMs);
-      this.#heard = { middle, atMs: this.#options.clock.now() };
-    }
+    const { middle } = report;
+    if (middle !== undefined) this.#heard = { middle, atMs: this.#options.clock.now() };
     const block = report.blocks.find(({ ssrc }) => ssrc === this.#options.sender.ssrc);
     if (block !== undefined) this.#peer = this.#read(block);
   }

@@ -26,6 +26,8 @@ export interface SenderInfo {
 export interface Report {
   readonly ssrc: number;
   readonly sender?: SenderInfo;
+  /** Of a sender report received: what answers it in {@link ReportBlock.lastReport}. */
+  readonly middle?: number;
   readonly blocks: readonly ReportBlock[];
   readonly bye: boolean;
 }
@@ -59,7 +61,8 @@ export function parseReport(datagram: Uint8Array): Report | undefined {
   const [first] = senders;
   return {
     ssrc: read32(datagram, 4),
-    ...(first === undefined ? {} : { sender: parseSender(first) }),
+    // As it stands there: many a sender's clock starts at zero and knows no date.
+    ...(first === undefined ? {} : { sender: parseSender(first), middle: read32(first, 10) }),
     blocks: blocks.flatMap((some) => some ?? []),
     bye: parts.some((part) => part[1] === GOODBYE),
   };

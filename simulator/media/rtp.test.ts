@@ -75,12 +75,19 @@ describe("RTCP", () => {
         "0103614062000000" +
         "81cb0001cafebabe",
     );
-    expect(parseReport(datagram)).toEqual({ ssrc: 0xcafebabe, sender, blocks: [block], bye: true });
+    const blocks = [block];
+    const report = { ssrc: 0xcafebabe, sender, middle: 0xb4258000, blocks, bye: true };
+    expect(parseReport(datagram)).toEqual(report);
   });
 
   test("a receiver report says nothing of its own sending", () => {
     const datagram = formatReport({ ssrc: 1, blocks: [], bye: false }, "x");
     expect(parseReport(datagram)).toEqual({ ssrc: 1, blocks: [], bye: false });
+  });
+
+  test("a sender report whose clock started at zero is answered with what it says", () => {
+    const datagram = hex("80c80006cafebabe0000006480000000000000a00000000700000460");
+    expect(parseReport(datagram)?.middle).toBe(0x0064_8000);
   });
 
   test("the middle of an NTP time counts in 65536ths of a second", () => {

@@ -67,6 +67,14 @@ describe("sequence numbers", () => {
     expect(statistics.jitterMs).toBe(0.94);
   });
 
+  test("the highest number counts cycles from the first packet on", () => {
+    const statistics = new SequenceStatistics();
+    statistics.receive(packet(0xfffe), 0);
+    expect(statistics.highest).toBe(0xfffe);
+    for (let step = 1; step < 5; step++) statistics.receive(packet((0xfffe + step) & 0xffff), 0);
+    expect(statistics.highest).toBe(0x1_0002);
+  });
+
   test("events, which share a timestamp, are not read as jitter", () => {
     const statistics = new SequenceStatistics();
     statistics.receive(packet(0), 0);

@@ -5,6 +5,8 @@ const RATE_PER_MS = 8;
 const LIMIT_DROPOUT = 3_000;
 /** Sequence numbers remembered for telling a duplicate from a straggler. */
 const HISTORY = 1_024;
+/** Sequence numbers in a cycle. */
+const CYCLE = 0x1_0000;
 
 /** What one direction of a leg amounts to. */
 export interface ReceivedStatistics {
@@ -102,9 +104,9 @@ export class SequenceStatistics {
     return this.lost + this.packets - this.duplicated;
   }
 
-  /** Roll-over count and sequence number of the highest packet. */
+  /** Roll-over count, from 0 on, and sequence number of the highest packet (RFC 3550 §6.4.1). */
   get highest(): number {
-    return this.#highest;
+    return Math.max(0, this.#highest - CYCLE);
   }
 
   /** Takes a packet in; says how it stands to those before. */
@@ -141,7 +143,7 @@ export class SequenceStatistics {
     if (this.#source !== undefined) this.#lostBefore += this.#lostNow();
     this.#source = ssrc;
     // One cycle up, so that a packet from before the first one has a positive number too.
-    this.#first = sequence + 0x1_0000;
+    this.#first = sequence + CYCLE;
     this.#highest = this.#first;
     this.#unique = 1;
     this.#transit = undefined;
