@@ -22,7 +22,9 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
       --port-base PORT                    fixed ports from this one on (default: any free ports)
       --out FOLDER                        trace and the lab's CA file (default: out)
   linecheck call [+NUMBER] [options]  one call from the terminal into a lab that is up
-      --press DIGITS  --say TEXT  --wav FILE  --from +NUMBER  --seconds N
+      --press DIGITS  --say TEXT  --wav FILE  --from +NUMBER
+      --seconds N                         listens on for this long after the last word (default: 20)
+      --out FOLDER                        where that lab keeps its state (default: out)
   linecheck audio [FOLDER]            record what manifest.json lists (default: fixtures/audio)
   linecheck certificates FOLDER       a lab's certificates, for drachtio daemons that run before it
   linecheck help
@@ -45,7 +47,8 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
 };
 
 async function main([name = "help", ...args]: string[]): Promise<number> {
-  const command = COMMANDS[name.replace(/^--/, "")];
+  const plain = name === "-h" ? "help" : name.replace(/^--/, "");
+  const command = Object.hasOwn(COMMANDS, plain) ? COMMANDS[plain] : undefined;
   if (command === undefined) {
     const known = Object.keys(COMMANDS).join(", ");
     throw new UsageError(`unknown command ${JSON.stringify(name)}; expected one of: ${known}`);

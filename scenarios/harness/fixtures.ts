@@ -1,10 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readConfig } from "../../agent/config.ts";
 import { type Agent, startAgent } from "../../agent/service.ts";
 import { type Lab, startLab } from "../../simulator/lab.ts";
 import { textLadder } from "../../simulator/report/ladder.ts";
 import type { Trace } from "../../simulator/trace.ts";
+import { openFolder } from "./folder.ts";
 import { type CarriesHeaders, carriesHeaders } from "./headers.ts";
 import { Line, type WithinOptions } from "./line.ts";
 import { type QueueFixture, queueFixture } from "./queue.ts";
@@ -46,7 +47,7 @@ export interface PhoneFixture {
   /** Dials and waits until the call is answered. `from` is the caller's own number. */
   call(
     number: string,
-    options?: { from?: string; headers?: Record<string, string> },
+    options?: { from?: string; headers?: Record<string, string> } & WithinOptions,
   ): Promise<Line>;
 }
 
@@ -74,6 +75,8 @@ export interface ScenarioRun extends AsyncDisposable {
 
 export interface RunStart {
   readonly title: string;
+  /** Which run of this title it is, from 0 (default); more than one with `--repeat`. */
+  readonly turn?: number;
   readonly signal: AbortSignal;
   readonly options: ScenarioOptions;
   readonly settings: RunOptions;
@@ -81,9 +84,8 @@ export interface RunStart {
 }
 
 export async function startRun(start: RunStart): Promise<ScenarioRun> {
-  const { title, signal, options, settings, announce } = start;
-  const folder = join(settings.folder, slug(title));
-  mkdirSync(folder, { recursive: true });
+  const { title, turn, signal, options, settings, announce } = start;
+  const folder = openFolder(settings.folder, title, turn);
   const opened = new AsyncDisposableStack();
   try {
     const lab = opened.use(
@@ -131,8 +133,11 @@ async function findAgent(
 function closing(opened: AsyncDisposableStack, lab: Lab, folder: string): AsyncDisposable {
   return {
     async [Symbol.asyncDispose]() {
-      writeFileSync(join(folder, "ladder.txt"), `${textLadder(lab.trace.events)}\n`);
-      await opened.disposeAsync();
+      try {
+        writeFileSync(join(folder, "ladder.txt"), `${textLadder(lab.trace.events)}\n`);
+      } finally {
+        await opened.disposeAsync();
+      }
     },
   };
 }
@@ -162,9 +167,14 @@ function makeFixtures(parts: FixtureParts): Fixtures {
 
 function phoneFixture({ lab, steps }: FixtureParts): PhoneFixture {
   return {
-    call: (number, options = {}) =>
+    call: (number, { withinMs = STEP_TIMEOUT_MS, ...options } = {}) =>
       steps.run(`customer calls ${number}`, async (signal) => {
-        const call = await lab.call(number, { ...options, signal });
+        const patience = new AbortController();
+        using _deadline = lab.clock.after(withinMs, () =>
+          patience.abort(new Error(`not answered within ${withinMs} ms`)),
+        );
+        const patient = AbortSignal.any([signal, patience.signal]);
+        const call = await lab.call(number, { ...options, signal: patient });
         return new Line(call, { trace: lab.trace, steps });
       }),
   };
@@ -184,17 +194,20 @@ function sbcFixture({ lab, steps }: FixtureParts): SbcFixture {
 
 function acsFixture({ lab, steps }: FixtureParts): AcsFixture {
   const { trace } = lab;
-  const posted = (service: "event-grid" | "callback", type: string, timeoutMs: number) =>
-    steps.run(`ACS posts ${type}`, async (signal) => {
+  const posted = (service: "event-grid" | "callback", type: string, timeoutMs: number) => {
+    // The whole name: `Call` is no event.
+    const name = new RegExp(`Microsoft\\.Communication\\.${RegExp.escape(type)}\\b`);
+    return steps.run(`ACS posts ${type}`, async (signal) => {
       const event = await trace.waitFor(
         (entry) =>
           entry.type === "http" &&
           entry.service === service &&
-          JSON.stringify(entry.request ?? "").includes(`Microsoft.Communication.${type}`),
+          name.test(JSON.stringify(entry.request ?? "")),
         { timeoutMs, what: `${type} from ACS`, signal },
       );
       return event.type === "http" ? event.request : undefined;
     });
+  };
   return {
     event: (type, { withinMs = STEP_TIMEOUT_MS } = {}) => posted("callback", type, withinMs),
     async incomingCall({ withinMs = STEP_TIMEOUT_MS } = {}) {
@@ -231,12 +244,4 @@ async function finish({ lab, agent }: Fixtures, steps: Steps): Promise<void> {
       throw new Error(`the model was asked something that nobody scripted: ${unmatched}`);
     }
   });
-}
-
-function slug(title: string): string {
-  return title
-    .toLowerCase()
-    .replaceAll(/[^a-z\d]+/g, "-")
-    .replaceAll(/^-|-$/g, "")
-    .slice(0, 60);
 }

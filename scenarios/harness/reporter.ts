@@ -1,5 +1,5 @@
 import { relative } from "node:path";
-import type { SerializedError } from "vitest";
+import type { SerializedError, UserConsoleLog } from "vitest";
 import type { Reporter, TestCase, TestModule, TestSpecification } from "vitest/node";
 
 const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -38,7 +38,15 @@ export default class ProgressReporter implements Reporter {
     if (entry !== undefined && annotation.type === "step") entry.step = annotation.message;
   }
 
+  /** What a script prints belongs to its author. */
+  onUserConsoleLog({ content }: UserConsoleLog): void {
+    this.#erase();
+    this.#print(content.trimEnd());
+    this.#redraw();
+  }
+
   onTestCaseResult(test: TestCase): void {
+    if (!isChosen(test)) return;
     const { state, errors = [], note } = { note: undefined, ...test.result() };
     const entry = this.#running.get(test.id);
     this.#running.delete(test.id);
@@ -54,7 +62,7 @@ export default class ProgressReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     clearInterval(this.#timer);
     this.#erase();
-    const cases = modules.flatMap((module) => [...module.children.allTests()]);
+    const cases = modules.flatMap((module) => [...module.children.allTests()]).filter(isChosen);
     const broken = modules.flatMap((module) => module.errors().map((error) => ({ module, error })));
     for (const { module, error } of broken) {
       this.#print(
@@ -65,10 +73,22 @@ export default class ProgressReporter implements Reporter {
       this.#print(`${red("unhandled")} ${indent(error.stack ?? error.message)}`);
     const by = (state: string) => cases.filter((test) => test.result().state === state).length;
     const failed = by("failed") + broken.length + unhandled.length;
+    if (cases.length === 0 && failed === 0) this.#complainOfNothing();
     const skipped = by("skipped") > 0 ? `, ${by("skipped")} skipped` : "";
     for (const test of cases) this.#printLadder(test);
     this.#print(`\n${by("passed")} passed, ${failed} failed${skipped}`);
     this.#print(`in ${seconds1(performance.now() - this.#startedMs)}`);
+  }
+
+  /** The runner takes a title that no scenario has for a success. */
+  #complainOfNothing(): void {
+    const title = process.env["LINECHECK_TITLE"];
+    this.#print(
+      title === undefined
+        ? " no scenario was found"
+        : ` no scenario's title contains ${JSON.stringify(title)}`,
+    );
+    process.exitCode = 1;
   }
 
   /** Where to read on: the ladder of each call, nearest to what a reader would open first. */
@@ -102,13 +122,19 @@ export default class ProgressReporter implements Reporter {
   }
 }
 
+/** False for what `--title` leaves out: it is neither passed nor skipped. */
+function isChosen({ name }: TestCase): boolean {
+  return name.includes(process.env["LINECHECK_TITLE"] ?? "");
+}
+
 function describe(error: SerializedError, test: TestCase): string {
   const at = error.stacks?.find(({ file }) => file.endsWith(".scenario.ts"));
   const place =
     at === undefined
       ? test.module.relativeModuleId
       : `${relative(process.cwd(), at.file)}:${at.line}`;
-  return indent(`${error.message}\nat     ${place}`);
+  const difference = typeof error.diff === "string" ? `\n\n${error.diff}\n` : "";
+  return indent(`${error.message}${difference}\nat     ${place}`);
 }
 
 function indent(text: string): string {

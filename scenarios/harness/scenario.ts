@@ -43,19 +43,44 @@ async function run(
 ): Promise<void> {
   await using background = new Background();
   const announce = (step: string) => background.add(annotate(step, "step"));
-  const start = { title: task.name, signal, options, settings, announce };
+  // The runner's signal tells of time-outs only: whatever the script left waiting ends with it.
+  const over = new AbortController();
+  const start = {
+    title: task.name,
+    turn: task.result?.repeatCount ?? 0,
+    signal: AbortSignal.any([signal, over.signal]),
+    options,
+    settings,
+    announce,
+  };
   const current = await startRun(start).catch((error: unknown) => {
     // A daemon that this machine cannot have is no failure of the scenario, and no success.
     if (error instanceof DrachtioUnavailable) return skip(error.message);
     throw error;
   });
+  background.add(annotate(current.folder, "folder"));
   try {
     await body(current.fixtures);
     await current.finish();
-  } finally {
-    await current[Symbol.asyncDispose]();
-    await annotate(current.folder, "folder");
+    checkStruck(options.faults, current.fixtures.lab.faults.struck);
+  } catch (error) {
+    // What failed in the script is the news; a party that cannot close after it is not.
+    await end(current, over).catch(() => {});
+    throw error;
   }
+  await end(current, over);
+}
+
+/** A fault that its scenario plans and that strikes nowhere, by a typing error say, proves nothing. */
+function checkStruck(planned: ScenarioOptions["faults"] = [], struck: readonly string[]): void {
+  const idle = planned.map(({ name }) => name).filter((name) => !struck.includes(name));
+  if (idle.length === 0) return;
+  throw new Error(`planned and never struck, so nothing was proved: ${idle.join(", ")}`);
+}
+
+async function end(current: AsyncDisposable, over: AbortController): Promise<void> {
+  over.abort(new Error("the scenario is over"));
+  await current[Symbol.asyncDispose]();
 }
 
 /** Promises that nobody awaits at once; the scenario's end waits for all of them. */

@@ -31,16 +31,20 @@ export async function call(args: string[]): Promise<number> {
     method: "POST",
     headers: { authorization: `Bearer ${token}` },
     body: JSON.stringify(order),
+  }).catch((error: unknown) => {
+    throw new UsageError(`no lab is up: nothing answers at ${url}`, { cause: error });
   });
+  if (!response.ok) throw new UsageError(`${url} is not this lab: it answers ${response.status}`);
   return printNews(response);
 }
 
 /** Prints each line as it comes; the exit code says whether the call was made. */
 async function printNews(response: Response): Promise<number> {
-  let failed = !response.ok;
+  let failed = false;
   let rest = "";
-  for await (const part of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-    const lines = (rest + Buffer.from(part).toString("utf8")).split("\n");
+  const text = response.body?.pipeThrough(new TextDecoderStream()) ?? [];
+  for await (const part of text) {
+    const lines = (rest + part).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {
       // Each line is written by control.ts.

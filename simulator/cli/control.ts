@@ -12,7 +12,7 @@ export interface CallOrder {
   readonly press?: string;
   /** Spoken in this order: texts, and paths of WAV files. */
   readonly say: readonly string[];
-  /** The call is ended after this. */
+  /** The call is ended this long after its last word. */
   readonly lengthMs: number;
 }
 
@@ -158,19 +158,26 @@ async function pause(
   { over, quietMs }: { over: AbortSignal; quietMs: number },
 ): Promise<void> {
   const isHere = (event: TraceEvent) => event.type === "heard" && event.call === line.id;
-  const options = { timeoutMs: SILENCE_LIMIT_MS, what: "speech on the line", signal: over };
   await trace.waitFor(
     (event) => isHere(event) && event.type === "heard" && event.kind === "phrase",
     {
-      ...options,
+      timeoutMs: SILENCE_LIMIT_MS,
+      what: "speech on the line",
+      signal: over,
       from: trace.events.length,
     },
   );
-  if (quietMs === 0) return;
-  for (;;) {
-    const before = trace.events.length;
-    await clock.sleep(quietMs, { signal: over });
-    if (!trace.events.slice(before).some(isHere)) return;
+  let heard = quietMs > 0;
+  const stop = trace.subscribe((event) => {
+    heard ||= isHere(event);
+  });
+  try {
+    while (heard) {
+      heard = false;
+      await clock.sleep(quietMs, { signal: over });
+    }
+  } finally {
+    stop();
   }
 }
 

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseFault, parseSetting } from "../faults.ts";
 import { portBase, positiveInteger, readArguments, UsageError, webhookUrl } from "./usage.ts";
@@ -41,10 +41,13 @@ export async function run(args: string[]): Promise<number> {
   for (const file of positionals) checkFile(file);
   check("--fault", values.fault, parseFault);
   check("--agent-env", values["agent-env"], parseSetting);
+  if (values.agent !== undefined && values["agent-env"].length > 0) {
+    throw new UsageError("--agent-env changes the bundled agent: it has no use with --agent");
+  }
   const out = resolve(values.out);
   return startRunner(
     [
-      ...positionals,
+      ...positionals.map((file) => resolve(file)),
       `--reporter=${reporter}`,
       // An agent or daemons that run already can serve one lab at a time.
       ...(values.agent === undefined && !usesRunningDaemons() ? [] : ["--no-file-parallelism"]),
@@ -61,6 +64,7 @@ export async function run(args: string[]): Promise<number> {
             LINECHECK_AGENT: webhookUrl("--agent", values.agent),
             LINECHECK_PORT_BASE: String(portBase(values["port-base"])),
           }),
+      ...(values.title === undefined ? {} : { LINECHECK_TITLE: values.title }),
       LINECHECK_REPEAT: String(positiveInteger("--repeat", values.repeat)),
     },
   );
@@ -82,8 +86,13 @@ function check(option: string, texts: readonly string[], parse: (text: string) =
 }
 
 function checkFile(file: string): void {
-  if (existsSync(file)) return;
-  throw new UsageError(`no such scenario file or folder: ${file}`);
+  if (!existsSync(file)) throw new UsageError(`no such scenario file or folder: ${file}`);
+  const isScenario = file.endsWith(".scenario.ts") || statSync(file).isDirectory();
+  const isHere = !relative(join(HOME, "scenarios"), resolve(file)).startsWith("..");
+  if (isScenario && isHere) return;
+  throw new UsageError(
+    `expected a folder or a .scenario.ts file under ${join(HOME, "scenarios")}, got ${file}`,
+  );
 }
 
 async function startRunner(args: string[], environment: Record<string, string>): Promise<number> {
