@@ -31,6 +31,8 @@ export class Dialog {
   /** 2xx to our INVITEs that the application has not acknowledged yet, oldest first. */
   readonly unacknowledged: { transaction: ClientTransaction; response: SipResponse }[] = [];
 
+  /** The daemon knows it: it has begun and is not over. */
+  listed = false;
   /** Our last SDP, for refreshing the session. */
   localSdp: Buffer | undefined;
   sessionExpiresS = 0;
@@ -62,7 +64,8 @@ export class Dialog {
 
   /** Takes note of a message of ours that may carry a session description. */
   describe(message: SipMessage): void {
-    if (message.body.length > 0) this.localSdp = message.body;
+    const isSdp = /^application\/sdp\b/i.test(message.get("Content-Type") ?? "");
+    if (isSdp && message.body.length > 0) this.localSdp = message.body;
   }
 }
 
@@ -99,6 +102,7 @@ export class Dialogs implements Disposable {
     if (this.#byTags.size >= DIALOG_LIMIT && oldest !== undefined) this.remove(oldest);
     this.#byTags.set(dialog.sip.id, dialog);
     this.#byId.set(dialog.id, dialog);
+    dialog.listed = true;
   }
 
   find(id: string): Dialog | undefined {
@@ -112,6 +116,7 @@ export class Dialogs implements Disposable {
 
   remove(dialog: Dialog): void {
     dialog.sessionTimer?.cancel();
+    dialog.listed = false;
     this.#byTags.delete(dialog.sip.id);
     if (this.#byId.get(dialog.id) === dialog) this.#byId.delete(dialog.id);
   }

@@ -15,8 +15,12 @@ export class OwnRequests {
     this.#context = context;
   }
 
-  /** Ends a call by the daemon's own decision: ACK what is open, BYE, and tell the application. */
+  /**
+   * Ends a call by the daemon's own decision: ACK what is open, BYE, and tell the application.
+   * Nothing happens when it is over already, by a BYE of either side in the meantime.
+   */
   hangUp(dialog: Dialog, why: string): void {
+    if (!dialog.listed) return;
     const transaction = this.#end(dialog, why);
     this.#context.cdrs.stop("application", endReason(why), transaction.request);
     const tell = (transport = dialog.contact.transport, remote = dialog.connection.remote) =>

@@ -8,7 +8,7 @@ function start(transport: SipConnection["transport"] = "ws") {
   const clock = manualClock();
   const registrations = new Registrations(clock);
   let closed = false;
-  const closing: (() => void)[] = [];
+  const closing = new Set<() => void>();
   const connection: SipConnection = {
     id: "ws-1",
     transport,
@@ -23,8 +23,9 @@ function start(transport: SipConnection["transport"] = "ws") {
     authorizationError: undefined,
     socket: undefined,
     onClose(listener) {
-      closing.push(() => listener(undefined));
-      return () => {};
+      const tell = () => listener(undefined);
+      closing.add(tell);
+      return () => void closing.delete(tell);
     },
     close() {
       closed = true;
@@ -36,7 +37,7 @@ function start(transport: SipConnection["transport"] = "ws") {
     const request = new SipRequest({ method: "REGISTER", uri: "sip:queue.test", headers });
     registrations.learn(request, new SipResponse({ status: 200 }), connection);
   };
-  return { clock, registrations, connection, register };
+  return { clock, registrations, connection, closing, register };
 }
 
 const URI = "sip:x7@ABC.invalid;transport=ws";
@@ -65,6 +66,23 @@ test("Expires 0 ends it", () => {
   register("<sip:x7@abc.invalid>;expires=60");
   register("<sip:x7@abc.invalid>;expires=0");
   expect(registrations.find(URI)).toBeUndefined();
+});
+
+test("a client that registers anew leaves nothing behind on its connection", () => {
+  const { closing, register } = start();
+  for (let round = 0; round < 5; round++) register("<sip:x7@abc.invalid>;expires=60");
+  expect(closing.size).toBe(1);
+  register("<sip:x7@abc.invalid>;expires=0");
+  expect(closing.size).toBe(0);
+});
+
+test("the longest time a client can ask for is no longer than a timer can be", async () => {
+  const { clock, registrations, register } = start();
+  register("<sip:x7@abc.invalid>;expires=4294967295");
+  await clock.advance(1_999_999_999);
+  expect(registrations.find(URI)).toBeDefined();
+  await clock.advance(1);
+  expect([registrations.find(URI), clock.pending]).toEqual([undefined, 0]);
 });
 
 test("it ends with its connection", () => {

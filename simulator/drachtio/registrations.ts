@@ -4,6 +4,7 @@ import { isReliable } from "../sip/connection.ts";
 import { parseNameAddr } from "../sip/fields.ts";
 import type { SipRequest, SipResponse } from "../sip/message.ts";
 import { parseUri } from "../sip/uri.ts";
+import { LONGEST_TIMER_S } from "./session-timer.ts";
 
 const DEFAULT_EXPIRES_S = 3_600;
 
@@ -14,7 +15,7 @@ const DEFAULT_EXPIRES_S = 3_600;
  */
 export class Registrations implements Disposable {
   readonly #clock: Clock;
-  readonly #bindings = new Map<string, { connection: SipConnection; expiry: Timer }>();
+  readonly #bindings = new Map<string, Binding>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -46,18 +47,25 @@ export class Registrations implements Disposable {
   #bind(key: string, connection: SipConnection, seconds: number): void {
     this.#forget(key);
     if (seconds === 0) return;
-    const expiry = this.#clock.after(seconds * 1_000, () => this.#forget(key));
-    const binding = { connection, expiry };
-    this.#bindings.set(key, binding);
-    connection.onClose(() => {
-      if (this.#bindings.get(key) === binding) this.#forget(key);
-    });
+    const lastsMs = Math.min(seconds, LONGEST_TIMER_S) * 1_000;
+    const expiry = this.#clock.after(lastsMs, () => this.#forget(key));
+    const forgetClose = connection.onClose(() => this.#forget(key));
+    this.#bindings.set(key, { connection, expiry, forgetClose });
   }
 
   #forget(key: string): void {
-    this.#bindings.get(key)?.expiry.cancel();
+    const binding = this.#bindings.get(key);
+    binding?.expiry.cancel();
+    binding?.forgetClose();
     this.#bindings.delete(key);
   }
+}
+
+interface Binding {
+  connection: SipConnection;
+  expiry: Timer;
+  /** A client registers anew again and again on one connection. */
+  forgetClose: () => void;
 }
 
 function readBinding(element: string) {

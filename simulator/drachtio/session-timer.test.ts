@@ -27,14 +27,14 @@ test("the compact form is read too", () => {
 
 const ANSWERED = ["Contact: <sip:a@127.0.0.1:{port}>", "Content-Type: application/sdp", "", SDP];
 
-/** A call from the peer that asks for a session of 90 seconds. */
-async function called({ srf, peer }: TestDaemon, refresher: string) {
+/** A call from the peer that asks for a session timer. */
+async function called({ srf, peer }: TestDaemon, refresher: string, seconds = 90) {
   const answered = new Promise<EventTarget>((resolve) => {
     srf.invite((req, res) => {
       void srf.createUAS(req, res, { localSdp: SDP }).then((dialog) => resolve(dialog as never));
     });
   });
-  peer.send(request("INVITE", { headers: `Session-Expires: 90;refresher=${refresher}` }));
+  peer.send(request("INVITE", { headers: `Session-Expires: ${seconds};refresher=${refresher}` }));
   const ok = await peer.receive(/^SIP\/2.0 200/);
   peer.send(request("ACK", { to: header(ok, "To") }));
   return { ok, dialog: await answered };
@@ -111,4 +111,55 @@ test("a call we make keeps the session its answer asks for", async () => {
   await lab.peer.receive(/^ACK/);
   await clock.advance(45_000);
   expect(await lab.peer.receive(/^INVITE/)).toContain(SDP);
+});
+
+test("a refresh carries SDP, whatever else went out in the dialog since", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  const { dialog } = await called(lab, "uas");
+  const info = { method: "INFO", headers: { "Content-Type": "text/plain" }, body: "hello" };
+  void (dialog as unknown as { request(options: object): Promise<unknown> }).request(info);
+  lab.peer.send(answer(await lab.peer.receive(/^INFO/), "200 OK"));
+  await clock.advance(45_000);
+  expect((await lab.peer.receive(/^INVITE/)).endsWith(SDP)).toBe(true);
+});
+
+test("a refresh that a BYE crosses starts no timer and sends no second BYE", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  const { ok } = await called(lab, "uas");
+  await clock.advance(45_000);
+  const refresh = await lab.peer.receive(/^INVITE/);
+  lab.peer.send(request("BYE", { to: header(ok, "To"), cseq: 2 }));
+  await lab.peer.receive(/CSeq: 2 BYE/);
+  lab.peer.send(answer(refresh, "481 Call Does Not Exist"));
+  await lab.peer.receive(/^ACK/);
+  await expect.poll(() => lab.daemon.load.dialogs).toBe(0);
+  await clock.advance(100_000);
+  expect(lab.peer.drain().filter((text) => text.startsWith("BYE"))).toEqual([]);
+});
+
+test("a refresh answered after the BYE leaves no timer", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  const { ok } = await called(lab, "uas");
+  await clock.advance(45_000);
+  const refresh = await lab.peer.receive(/^INVITE/);
+  lab.peer.send(request("BYE", { to: header(ok, "To"), cseq: 2 }));
+  await lab.peer.receive(/CSeq: 2 BYE/);
+  const session = "Session-Expires: 90;refresher=uac";
+  lab.peer.send(answer(refresh, "200 OK", [session, ...ANSWERED]));
+  await lab.peer.receive(/^ACK/);
+  await clock.advance(45_000);
+  expect(lab.peer.drain().filter((text) => text.startsWith("INVITE"))).toEqual([]);
+});
+
+test("a session for ever is refreshed as late as a timer can be set", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  await called(lab, "uas", 999_999_999);
+  await clock.advance(999_999_999);
+  expect(lab.peer.drain().filter((text) => text.startsWith("INVITE"))).toEqual([]);
+  await clock.advance(1);
+  await lab.peer.receive(/^INVITE/);
 });

@@ -5,6 +5,9 @@ import type { Dialog } from "./dialog.ts";
 /** Smallest session interval taken (RFC 4028 §4). */
 export const MIN_SESSION_EXPIRES_S = 90;
 
+/** Node's timers are no longer than 2^31 ms and fire at once beyond: 23 days will do for a call. */
+export const LONGEST_TIMER_S = 2_000_000;
+
 export interface SessionExpires {
   seconds: number;
   /** Who of the transaction refreshes; undefined if nobody said so. */
@@ -43,13 +46,14 @@ export class SessionTimers {
 
   /**
    * A 2xx to an INVITE or UPDATE went out (`uas`) or came in (`uac`). It sets the timer anew if it
-   * says who refreshes, and ends it otherwise.
+   * says who refreshes, and ends it otherwise. A BYE may have been quicker: then there is no timer.
    */
   arm(dialog: Dialog, role: "uac" | "uas", response: SipResponse): void {
     dialog.sessionTimer?.cancel();
     const session = readSessionExpires(response);
-    if (session?.refresher === undefined) return;
-    const { seconds, refresher } = session;
+    if (session?.refresher === undefined || !dialog.listed) return;
+    const { refresher } = session;
+    const seconds = Math.min(session.seconds, LONGEST_TIMER_S);
     const ours = refresher === role;
     dialog.sessionExpiresS = seconds;
     // RFC 4028 §10: the other side gives up shortly before the end.
