@@ -100,8 +100,12 @@ test("a proxied call has two legs", async () => {
   lab.srf.invite((req) => lab.srf.proxyRequest(req, `sip:b@127.0.0.1:${callee.port}`));
   lab.peer.send(request("INVITE"));
   const contact = "Contact: <sip:b@127.0.0.1:{port}>";
-  callee.send(answer(await callee.receive(/^INVITE/), "200 OK", [contact]));
-  await lab.peer.receive(/^SIP\/2.0 200/);
+  const accepted = answer(await callee.receive(/^INVITE/), "200 OK", [contact]);
+  // Repeated for want of an ACK: passed on, and no news.
+  for (let time = 0; time < 2; time++) {
+    callee.send(accepted);
+    await lab.peer.receive(/^SIP\/2.0 200/);
+  }
   await expect
     .poll(() => records)
     .toEqual([

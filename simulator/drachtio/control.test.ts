@@ -44,6 +44,8 @@ async function dial(control: Control) {
   };
 }
 
+const ignore = () => {};
+
 async function until(socket: Socket, holds: () => boolean) {
   while (!holds()) await once(socket, "data");
 }
@@ -109,6 +111,25 @@ test("connections over the limit are closed", async () => {
   const second = await dial(control);
   second.socket.resume();
   await expect(once(second.socket, "close")).resolves.toEqual([false]);
+});
+
+// The suite's own leak check looks for the first port.
+test("a TLS port that cannot be had frees the other one", async () => {
+  const { control } = await openControl();
+  const starting = startControl({
+    clock: manualClock(),
+    host: "127.0.0.1",
+    port: 0,
+    tls: { port: control.port },
+    secret: "cymru",
+    welcome: () => [],
+    onRoute: ignore,
+    onRemoveRoute: ignore,
+    onSip: ignore,
+    onProxy: ignore,
+    onClose: ignore,
+  });
+  await expect(starting).rejects.toMatchObject({ code: "EADDRINUSE" });
 });
 
 test("the daemon's own messages carry a new id and the SIP message", async () => {

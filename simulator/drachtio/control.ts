@@ -83,7 +83,10 @@ export async function startControl(options: ControlOptions): Promise<Control> {
   const tlsServer =
     tls === undefined
       ? undefined
-      : await listen(createTlsServer(tls, adopt), options.host, tls.port);
+      : await listen(createTlsServer(tls, adopt), options.host, tls.port).catch(async (error) => {
+          await closeServer(server);
+          throw error;
+        });
 
   return {
     host: options.host,

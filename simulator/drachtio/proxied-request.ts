@@ -26,6 +26,8 @@ export interface ProxiedRequestParts {
 interface Branch {
   transaction: ClientTransaction;
   timers: Timer[];
+  /** To tags of the 2xx that came; a callee repeats each until its ACK arrives. */
+  accepted: Set<string | undefined>;
 }
 
 /** One request on its way through the proxy to one or more destinations (RFC 3261 §16). */
@@ -73,7 +75,7 @@ export class ProxiedRequest {
       localAddress: contact.localHost,
       everyResponse: true,
     });
-    const branch: Branch = { transaction: client, timers: [] };
+    const branch: Branch = { transaction: client, timers: [], accepted: new Set() };
     this.#branches.add(branch);
     if (transaction.request.method === "INVITE") this.#watch(branch);
     client.onResponse((response, flow) => this.#onResponse(branch, response, flow));
@@ -105,7 +107,8 @@ export class ProxiedRequest {
     branch.timers[1]?.cancel();
     const { status } = response;
     if (status === 100) return;
-    if (status >= 200) this.#parts.onFinal(response, flow);
+    if (status >= 200 && !branch.accepted.has(response.toTag)) this.#parts.onFinal(response, flow);
+    if (status >= 200 && status < 300) branch.accepted.add(response.toTag);
     if (status < 300) return this.#forward(branch, response);
     this.#refused(branch, response);
   }

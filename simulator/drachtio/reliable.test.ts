@@ -66,3 +66,13 @@ test("a final response stops the repetition", async () => {
   await clock.advance(10_000);
   expect(sent).toEqual(["0 180 1"]);
 });
+
+test("one more than may wait is refused, and takes no number", () => {
+  const { sent, reliable } = start();
+  for (let count = 0; count < 17; count++) reliable.offer(progress(183));
+  expect(() => reliable.offer(progress(183))).toThrow("16 provisional responses wait for a PRACK");
+  reliable.acknowledge("1 5 INVITE");
+  reliable.offer(progress(180));
+  for (let rseq = 2; rseq < 18; rseq++) reliable.acknowledge(`${rseq} 5 INVITE`);
+  expect(sent.at(-1)).toBe("0 180 18");
+});

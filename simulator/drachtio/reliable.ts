@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "../clock.ts";
+import { SipError } from "../sip/error.ts";
 import type { SipResponse } from "../sip/message.ts";
 import type { Timers } from "../sip/timers.ts";
 
@@ -29,12 +30,18 @@ export class ReliableProvisionals {
     this.#options = options;
   }
 
-  /** Numbers the response and sends it, now or once the one before is acknowledged. */
+  /**
+   * Numbers the response and sends it, now or once the one before is acknowledged. Throws SIP_LIMIT
+   * when too many wait.
+   */
   offer(response: SipResponse): void {
+    if (this.#waiting.length >= WAITING_LIMIT) {
+      throw new SipError("SIP_LIMIT", `${WAITING_LIMIT} provisional responses wait for a PRACK`);
+    }
     this.#rseq += 1;
     response.set("RSeq", this.#rseq);
     if (this.#outstanding === undefined) this.#transmit(response, this.#rseq);
-    else if (this.#waiting.length < WAITING_LIMIT) this.#waiting.push(response);
+    else this.#waiting.push(response);
   }
 
   /** True if `rack` acknowledges the outstanding response; the next one is sent then. */
