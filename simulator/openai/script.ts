@@ -86,8 +86,11 @@ export interface Rule {
 }
 
 export interface Script {
-  /** Answers a request whose last message is the caller's and matches. */
-  when(said: RegExp | string): Rule;
+  /**
+   * Answers a request whose last message is the caller's and matches. With `offered` only if the
+   * agent offers the model that tool.
+   */
+  when(said: RegExp | string, options?: { offered?: string }): Rule;
   /** Answers the request that brings the result of this tool. */
   afterTool(name: string): Rule;
   /** Answers whatever no other rule does. */
@@ -121,7 +124,11 @@ export function createScript({ escalationTool = "escalate_to_human" }: ScriptOpt
   };
 
   return {
-    when: (said) => add((conversation) => matchUser(conversation, said)),
+    when: (said, { offered } = {}) =>
+      add((conversation) => {
+        const isOffered = offered === undefined || conversation.tools.includes(offered);
+        return isOffered ? matchUser(conversation, said) : undefined;
+      }),
     afterTool: (name) => add((conversation) => lastToolName(conversation) === name || undefined),
     otherwise: () => add(() => true, true),
     reset: () => void rules.splice(0),

@@ -128,6 +128,7 @@ test("a scripted tool that the agent did not offer is refused with its name", as
   await expect(client.chat.completions.create({ ...ask("x"), tools: TOOLS })).rejects.toThrow(
     "open_door",
   );
+  await expect(client.chat.completions.create(ask("x"))).rejects.toThrow("offered: none");
 });
 
 test.each([
@@ -228,8 +229,20 @@ test("generation stops when the client goes away", async () => {
 });
 
 test("a planned fault answers with its status", async () => {
-  const { client, faults } = await startService((script) => script.otherwise().says("fine"));
+  const { client, faults, trace } = await startService((script) => script.otherwise().says("fine"));
   faults.add({ name: "openai.status", with: { status: 500 }, times: 1 });
   await expect(client.chat.completions.create(ask("x"))).rejects.toMatchObject({ status: 500 });
   await expect(client.chat.completions.create(ask("x"))).resolves.toBeDefined();
+  expect(trace.events.filter(({ type }) => type === "fault")).toMatchObject([
+    { name: "openai.status", detail: { status: 500 } },
+  ]);
+});
+
+test("a path that cannot be decoded is an unknown deployment", async () => {
+  const { service } = await startService();
+  const response = await fetch(
+    `${service.url}/openai/deployments/%E0%A4%A/chat/completions?api-version=2024-10-21`,
+    { method: "POST", headers: { "api-key": "lab-key" }, body: "{}" },
+  );
+  expect(response.status).toBe(404);
 });

@@ -125,7 +125,7 @@ class ChatService {
     const { request, response, body } = exchange;
     const route = this.#route(request);
     if ("status" in route) return sendError(response, route);
-    const planned = this.#faults.strike("openai.status");
+    const planned = this.#strike("openai.status");
     if (planned !== undefined) return sendError(response, plannedFailure(planned));
     const chat = readChatRequest(parseJson(body));
     const reply = this.#answer(chat.conversation);
@@ -142,7 +142,8 @@ class ChatService {
     if (request.method !== "POST") return { status: 405, message: "Method Not Allowed" };
     if (azure === null) return { azure: plain?.[1] !== undefined, deployment: undefined };
     if (!url.searchParams.has("api-version")) return NOT_FOUND;
-    const deployment = decodeURIComponent(azure[1] ?? "");
+    // No name of a deployment needs an escape; one that is malformed is unknown like any other.
+    const deployment = azure[1] ?? "";
     return this.#options.deployments.includes(deployment)
       ? { azure: true, deployment }
       : DEPLOYMENT_NOT_FOUND;
@@ -167,14 +168,10 @@ class ChatService {
     }
     const unknown =
       reply.kind === "tools" && reply.calls.find((call) => !conversation.tools.includes(call.name));
-    if (
-      unknown &&
-      this.#faults.strike("openai.unknown-tool") === undefined &&
-      conversation.tools.length > 0
-    ) {
+    if (unknown && this.#strike("openai.unknown-tool") === undefined) {
       return this.#unscripted(
         `tool ${unknown.name}`,
-        `the script calls a tool that the agent did not offer (offered: ${conversation.tools.join(", ")})`,
+        `the script calls a tool that the agent did not offer (offered: ${conversation.tools.join(", ") || "none"})`,
       );
     }
     this.#trace.record({
@@ -240,8 +237,15 @@ class ChatService {
   }
 
   get #firstTokenMs(): number {
-    const slow = this.#faults.strike("openai.slow");
-    return slow === undefined ? (this.#options.firstTokenMs ?? 150) : Number(slow["firstTokenMs"]);
+    const { firstTokenMs = 150 } = this.#options;
+    return Number(this.#strike("openai.slow")?.["firstTokenMs"] ?? firstTokenMs);
+  }
+
+  /** The fault's parameters if it strikes now; the trace says so. */
+  #strike(name: string): ReturnType<FaultPlan["strike"]> {
+    const detail = this.#faults.strike(name);
+    if (detail !== undefined) this.#trace.record({ type: "fault", name, detail });
+    return detail;
   }
 
   #format(chat: ChatRequest, route: Route): ChatFormat {
