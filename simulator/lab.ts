@@ -16,6 +16,7 @@ import { readCustomers } from "./lab/customers.ts";
 import { addressOf, type HostTable, portOf, startDaemons, startTelephony } from "./lab/network.ts";
 import { SBC_FQDN } from "./lab/numbers.ts";
 import { type LabCallRequest, People, type QueueCall } from "./lab/people.ts";
+import { startAll } from "./lab/start-all.ts";
 import { startVoices } from "./lab/voices.ts";
 import type { Script } from "./openai/script.ts";
 import type { OpenAi } from "./openai/server.ts";
@@ -122,13 +123,12 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   );
   const faults = faultPlan(options.faults);
   const fixtures = options.fixtures ?? join(HOME, "fixtures");
-  const [voices, certificates] = await Promise.all([
-    startVoices({ audioFolder: join(fixtures, "audio") }),
+  const [[voices], certificates] = await Promise.all([
+    startAll(opened, [startVoices({ audioFolder: join(fixtures, "audio") })]),
     options.certificates !== undefined && sbcCertificate === "good"
       ? readCertificates(options.certificates)
       : issueCertificates(clock, sbcCertificate),
   ]);
-  opened.use(voices);
   const ground = { clock, trace, faults, certificates };
   const hosts: HostTable = new Map();
   const daemons = await startDaemons({ ...ground, hosts, drachtio: options.drachtio }, opened);
@@ -202,10 +202,11 @@ async function waitForQuiet(
   }
 }
 
-function leftOver({ acs, directRouting }: World): string[] {
+function leftOver({ acs, directRouting, carrier }: World): string[] {
   const calls = acs.calls.filter((call) => call.state !== "disconnected").length;
   const dialogs = directRouting.liveDialogs;
   return [
+    ...(carrier.callCount > 0 ? [`${carrier.callCount} call(s) at the carrier`] : []),
     ...(calls > 0 ? [`${calls} call(s) at ACS`] : []),
     ...(dialogs > 0 ? [`${dialogs} dialog(s) at the Direct Routing edge`] : []),
   ];

@@ -37,7 +37,7 @@ export async function up(args: string[]): Promise<number> {
     drachtio: process.env["LINECHECK_DRACHTIO"],
     certificates: process.env["LINECHECK_CERTIFICATES"],
     ...(base === undefined ? {} : { services: fixedServices(portBase(base)) }),
-  });
+  }).catch(explain);
   scriptContactCentre(lab.script);
   const caFile = join(out, "lab-ca.pem");
   const stateFile = join(out, "lab.json");
@@ -46,6 +46,8 @@ export async function up(args: string[]): Promise<number> {
   if (webhook !== undefined) await subscribe(lab, webhook);
   await probe(lab);
   await using control = await startControl(lab);
+  // A file that is there already would keep its mode.
+  rmSync(stateFile, { force: true });
   writeFileSync(stateFile, JSON.stringify(control.address), { mode: 0o600 });
   process.stdout.write("READY\n");
   const over = new AbortController();
@@ -55,6 +57,12 @@ export async function up(args: string[]): Promise<number> {
   await colleague;
   rmSync(stateFile, { force: true });
   return 0;
+}
+
+/** A port that is taken is the user's to free; anything else is ours. */
+function explain(error: unknown): never {
+  if (!(error instanceof Error && "code" in error && error.code === "EADDRINUSE")) throw error;
+  throw new UsageError(`--port-base: a port is taken: ${error.message}`, { cause: error });
 }
 
 /** The agent may start after the lab: its webhook is tried until it answers. */

@@ -13,6 +13,7 @@ import { type Speech, startSpeech } from "../speech/server.ts";
 import type { Trace } from "../trace.ts";
 import type { LabCertificates } from "./certificates.ts";
 import { NUMBERS, SBC_DOMAIN, SBC_FQDN, VOICES } from "./numbers.ts";
+import { startAll } from "./start-all.ts";
 import type { Voices } from "./voices.ts";
 
 /** Where the emulated services listen, for an agent that is configured before the lab starts. */
@@ -96,12 +97,11 @@ export async function startAzure(
   );
   const script = createScript();
   const services = { resource, directRouting, script };
-  const [acs, speech, openai] = await Promise.all([
+  const [acs, speech, openai] = await startAll(opened, [
     startLabAcs(options, services),
     startLabSpeech(options),
     startLabOpenAi(options, script),
   ]);
-  for (const service of [acs, speech, openai]) opened.use(service);
   return { ...services, acs, speech, openai };
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { Audio } from "../media/frame.ts";
-import { type Recording } from "../media/recording.ts";
+import { legAudio, type Recording } from "../media/recording.ts";
 import { writeWav } from "../media/wav.ts";
 import type { PhoneCall } from "../phone/phone-call.ts";
 import type { PartyTrace } from "../trace.ts";
@@ -43,7 +43,7 @@ export interface LabCallOptions {
   /** The voice this person speaks with. */
   readonly voice: string;
   readonly call: PhoneCall;
-  /** Where the recording goes when the call is over: what was said left, what was heard right. */
+  /** Where the recording goes at the end: said left, heard right, on one time line. */
   readonly recordingFile?: string;
 }
 
@@ -57,9 +57,14 @@ export function openLabCall(options: LabCallOptions): LabCall {
 
   async function hearOut(): Promise<void> {
     const { by, reason } = await call.ended;
-    await ear.finish();
-    over.abort(new Error(`ended by the ${by} side${reason === undefined ? "" : `: ${reason}`}`));
+    try {
+      await ear.finish();
+    } finally {
+      over.abort(new Error(`ended by the ${by} side${reason === undefined ? "" : `: ${reason}`}`));
+    }
   }
+  // Told when the call is disposed of; until then nobody may be waiting.
+  heardAll.catch(() => {});
 
   const audioFor = (text: string) =>
     text.endsWith(".wav") ? voices.recording(text, text) : voices.audioOf(text, voice);
@@ -84,7 +89,7 @@ export function openLabCall(options: LabCallOptions): LabCall {
       await heardAll;
       await ear[Symbol.asyncDispose]();
       if (recordingFile !== undefined) {
-        await writeWav(recordingFile, { left: said.audio(), right: heard.audio() });
+        await writeWav(recordingFile, legAudio(said, heard));
       }
     },
   };

@@ -11,6 +11,7 @@ import type { Trace } from "../trace.ts";
 import type { LabCertificates } from "./certificates.ts";
 import type { Customer } from "./customers.ts";
 import { MENU, MICROSOFT_PROXIES, NUMBERS, PROMPTS, SBC_FQDN, VOICES } from "./numbers.ts";
+import { startAll } from "./start-all.ts";
 import type { Voices } from "./voices.ts";
 
 const HOST = "127.0.0.1";
@@ -63,13 +64,12 @@ export async function startDaemons(
       contacts,
       resolve: (host) => hosts.get(host),
     });
-  const [carrier, ivr, queue, sbc] = await Promise.all([
+  const [carrier, ivr, queue, sbc] = await startAll(opened, [
     start("carrier", [udp, ws]),
     start("ivr", [udp]),
     start("queue", [udp, ws]),
     start("sbc", [udp, tls]),
   ]);
-  for (const daemon of [carrier, ivr, queue, sbc]) opened.use(daemon);
   return { carrier, ivr, queue, sbc };
 }
 
@@ -97,7 +97,7 @@ export async function startTelephony(
   opened: AsyncDisposableStack,
 ): Promise<Telephony> {
   const { clock, trace, faults, daemons } = options;
-  const [queue, sbc, ivr, carrier] = await Promise.all([
+  const [queue, sbc, ivr, carrier] = await startAll(opened, [
     startQueue({
       clock,
       trace: trace.as("queue"),
@@ -115,7 +115,6 @@ export async function startTelephony(
       faults,
     }),
   ]);
-  for (const party of [queue, sbc, ivr, carrier]) opened.use(party);
   return { carrier, ivr, sbc, queue };
 }
 

@@ -43,7 +43,7 @@ const RING_TIMEOUT_MS = 5000;
 /** The customers and the human agent, with their phones. */
 export class People implements AsyncDisposable {
   readonly #options: PeopleOptions;
-  readonly #phones = new Map<string, Phone>();
+  readonly #phones = new Map<string, Promise<Phone>>();
   readonly #calls: LabCall[] = [];
   #human: Phone | undefined;
 
@@ -96,22 +96,25 @@ export class People implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Phones close even if a call's recording cannot be written; a phone that never started cannot.
+    await using phones = new AsyncDisposableStack();
+    for (const started of await Promise.allSettled(this.#phones.values())) {
+      if (started.status === "fulfilled") phones.use(started.value);
+    }
+    phones.use(this.#human);
     await Promise.all(this.#calls.map((call) => call[Symbol.asyncDispose]()));
-    const phones = [...this.#phones.values(), this.#human].filter((phone) => phone !== undefined);
-    await Promise.all(phones.map((phone) => phone[Symbol.asyncDispose]()));
   }
 
-  async #customerPhone(number: string): Promise<Phone> {
+  /** One phone for each number, also when two of its calls begin at once. */
+  #customerPhone(number: string): Promise<Phone> {
     const known = this.#phones.get(number);
     if (known !== undefined) return known;
     const { clock, trace, daemons } = this.#options;
-    const phone = await startPhone({
-      clock,
-      trace: trace.as("phone"),
-      server: addressOf(daemons.carrier, "ws"),
-      number,
-    });
+    const server = addressOf(daemons.carrier, "ws");
+    const phone = startPhone({ clock, trace: trace.as("phone"), server, number });
     this.#phones.set(number, phone);
+    // Whoever asked is told; the next call may try again.
+    phone.catch(() => this.#phones.delete(number));
     return phone;
   }
 
