@@ -84,11 +84,17 @@ export class Sender {
     this.#anchor = undefined;
   }
 
-  /** Resolves when the last key and its gap are over; rejects when they are released before. */
-  press(digits: string, options: { toneMs: number; gapMs: number }): Promise<void> {
+  /**
+   * `pressed` resolves when the last key and its gap are over and rejects when they are released
+   * before; `release` forgets what is left of this series and of no other.
+   */
+  press(
+    digits: string,
+    options: { toneMs: number; gapMs: number },
+  ): { pressed: Promise<void>; release: () => void } {
     checkDigits(digits);
-    if (digits === "") return Promise.resolve();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { promise: pressed, resolve, reject } = Promise.withResolvers<void>();
+    if (digits === "") resolve();
     const released = () => reject(new Error(`the leg ended before "${digits}" was pressed`));
     const keys = Array.from(digits);
     for (const [index, key] of keys.entries()) {
@@ -101,12 +107,19 @@ export class Sender {
         released,
       });
     }
-    return promise;
+    return { pressed, release: () => this.#release((press) => press.released === released) };
   }
 
-  /** Forgets key presses that have not begun or are under way. */
+  /** Forgets all key presses that have not begun or are under way. */
   releaseKeys(): void {
-    for (const { released } of this.#presses.splice(0)) released();
+    this.#release(() => true);
+  }
+
+  #release(isMeant: (press: KeyPress) => boolean): void {
+    const kept = this.#presses.filter((press) => !isMeant(press));
+    for (const press of this.#presses.splice(0, this.#presses.length, ...kept)) {
+      if (isMeant(press)) press.released();
+    }
   }
 
   tick(atMs: number): void {

@@ -161,6 +161,23 @@ describe("keys", () => {
     await expect(caller.sendDigits("1")).rejects.toThrow("the peer takes no telephone-event");
   });
 
+  test("an aborted series leaves the one that waits behind it alone", async () => {
+    const clock = manualClock();
+    await using caller = await openLeg(clock);
+    await using callee = await openLeg(clock);
+    connect(caller, callee);
+    const abort = new AbortController();
+    const first = caller.sendDigits("12", { signal: abort.signal });
+    const second = caller.sendDigits("34");
+    const refused = first.catch(({ message }: Error) => message);
+    await clock.advance(10);
+    abort.abort(new Error("enough"));
+    expect(await refused).toBe("enough");
+    await clock.advance(1_000);
+    await second;
+    expect(callee.digits.join("")).toMatch(/34$/);
+  });
+
   test("an aborted series ends and rejects with the signal's reason", async () => {
     const clock = manualClock();
     await using caller = await openLeg(clock);

@@ -211,10 +211,10 @@ class Session implements MediaSession {
   ): Promise<void> {
     signal?.throwIfAborted();
     this.#checkKeypad();
-    const release = () => this.#sender.releaseKeys();
+    const { pressed, release } = this.#sender.press(digits, { toneMs, gapMs });
     signal?.addEventListener("abort", release, { once: true });
     try {
-      await this.#sender.press(digits, { toneMs, gapMs });
+      await pressed;
     } catch (error) {
       throw signal?.aborted ? signal.reason : error;
     } finally {
