@@ -121,6 +121,7 @@ async function makeCall(
     if (event.kind === "noMatch")
       tell({ kind: "heard", text: "(speech that the lab does not know)" });
   });
+  let reason = "time is up";
   try {
     await script(line, order, { lab, tell, over });
     await lab.clock.sleep(order.lengthMs, { signal: over });
@@ -128,9 +129,11 @@ async function makeCall(
     if (!over.aborted) throw error;
   } finally {
     stop();
+    // Asked before we hang up: afterwards it was us in any case.
+    if (line.ended.aborted) reason = endReason(line.ended);
     await line.hangUp();
   }
-  tell({ kind: "ended", reason: line.ended.aborted ? endReason(line.ended) : "time is up" });
+  tell({ kind: "ended", reason });
 }
 
 /** Presses, then speaks: each text when the other side has said something and fallen silent. */
