@@ -17,8 +17,17 @@ function testCase(name: string, outcome: Outcome): TestCase {
   } as unknown as TestCase;
 }
 
+interface Annotation {
+  test: TestCase;
+  type: string;
+  message: string;
+}
+
 /** Reports these cases; answers what was printed and the exit code that was asked for. */
-function report(cases: readonly TestCase[], title?: string) {
+function report(
+  cases: readonly TestCase[],
+  { title, annotations = [] }: { title?: string; annotations?: readonly Annotation[] } = {},
+) {
   const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
   if (title !== undefined) vi.stubEnv("LINECHECK_TITLE", title);
   const { exitCode } = process;
@@ -29,6 +38,9 @@ function report(cases: readonly TestCase[], title?: string) {
   });
   const reporter = new ProgressReporter();
   reporter.onTestRunStart([]);
+  for (const { test: entry, type, message } of annotations) {
+    reporter.onTestCaseAnnotate(entry, { type, message });
+  }
   for (const entry of cases) reporter.onTestCaseResult(entry);
   const module = { children: { allTests: () => cases }, errors: () => [] };
   reporter.onTestRunEnd([module as unknown as TestModule], []);
@@ -50,14 +62,28 @@ test("a failure is told with its difference and its place", () => {
 test("scenarios that the title leaves out are not counted", () => {
   const { output, exitCode } = report(
     [testCase("a call", { state: "passed" }), testCase("other", { state: "skipped" })],
-    "call",
+    { title: "call" },
   );
   expect(output).toContain("1 passed, 0 failed\n");
   expect(exitCode).not.toBe(1);
 });
 
 test("a title that no scenario has is a failure", () => {
-  const { output, exitCode } = report([testCase("a call", { state: "skipped" })], "zzz");
+  const { output, exitCode } = report([testCase("a call", { state: "skipped" })], {
+    title: "zzz",
+  });
   expect(output).toContain(`no scenario's title contains "zzz"`);
   expect(exitCode).toBe(1);
+});
+
+test("of a repeated scenario the traces of the failed runs are named", () => {
+  const call = testCase("a call", { state: "failed", errors: [{ message: "x" }] });
+  const annotations = [
+    { test: call, type: "folder", message: "out/a-call" },
+    { test: call, type: "folder", message: "out/a-call-run-2" },
+    { test: call, type: "failed", message: "out/a-call-run-2" },
+    { test: call, type: "folder", message: "out/a-call-run-3" },
+  ];
+  const { output } = report([call], { annotations });
+  expect(output.match(/trace {3}.*/g)).toEqual(["trace   out/a-call-run-2/trace.jsonl"]);
 });

@@ -12,6 +12,8 @@ const FRAME_MS = 100;
 export default class ProgressReporter implements Reporter {
   readonly #running = new Map<string, { title: string; step: string; startedMs: number }>();
   readonly #folders = new Map<string, string>();
+  /** Of a repeated scenario, only the runs that failed. */
+  readonly #failed: { test: string; folder: string }[] = [];
   readonly #live = process.stdout.isTTY;
   #startedMs = 0;
   #drawn = 0;
@@ -34,6 +36,9 @@ export default class ProgressReporter implements Reporter {
 
   onTestCaseAnnotate(test: TestCase, annotation: { type: string; message: string }): void {
     if (annotation.type === "folder") this.#folders.set(test.id, annotation.message);
+    if (annotation.type === "failed") {
+      this.#failed.push({ test: test.id, folder: annotation.message });
+    }
     const entry = this.#running.get(test.id);
     if (entry !== undefined && annotation.type === "step") entry.step = annotation.message;
   }
@@ -96,7 +101,9 @@ export default class ProgressReporter implements Reporter {
     const folder = this.#folders.get(test.id);
     if (folder === undefined) return;
     const place = relative(process.cwd(), folder);
-    if (test.result().state === "failed") this.#print(`   trace   ${place}/trace.jsonl`);
+    for (const failed of this.#failed.filter((run) => run.test === test.id)) {
+      this.#print(`   trace   ${relative(process.cwd(), failed.folder)}/trace.jsonl`);
+    }
     if (/escalat|reaches a human/.test(test.name)) this.#print(`   ladder  ${place}/ladder.txt`);
   }
 

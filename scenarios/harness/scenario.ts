@@ -64,6 +64,7 @@ async function run(
     await current.finish();
     checkStruck(options.faults, current.fixtures.lab.faults.struck);
   } catch (error) {
+    background.add(annotate(current.folder, "failed"));
     // What failed in the script is the news; a party that cannot close after it is not.
     await end(current, over).catch(() => {});
     throw error;
