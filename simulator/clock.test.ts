@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { manualClock, systemClock } from "./clock.ts";
 
 test("a manual clock runs what is due, in order, and stops at the end", async () => {
@@ -57,4 +57,21 @@ test("a fast clock counts more lab time than wall time", async () => {
   const before = clock.now();
   await clock.sleep(500);
   expect(clock.now() - before).toBeGreaterThanOrEqual(499);
+});
+
+test("a delay beyond Node's longest timer runs when it is due, not at once", () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const ran: string[] = [];
+    const clock = systemClock();
+    clock.after(2 ** 32, () => ran.push("due"));
+    const cancelled = clock.after(2 ** 32, () => ran.push("cancelled"));
+    vi.advanceTimersByTime(2 ** 32 - 1);
+    cancelled.cancel();
+    expect(ran).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(ran).toEqual(["due"]);
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -55,6 +55,8 @@ abstract class ClockBase implements Clock {
   }
 }
 
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 class SystemClock extends ClockBase {
   readonly #rate: number;
   readonly #origin = performance.now();
@@ -74,7 +76,14 @@ class SystemClock extends ClockBase {
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    const handle = setTimeout(callback, delayMs / this.#rate);
+    let handle: NodeJS.Timeout;
+    // Node runs a timer at once whose delay does not fit into 31 bits: long ones go in stages.
+    const wait = (wallMs: number) => {
+      const stageMs = Math.min(wallMs, LONGEST_TIMER_MS);
+      const next = stageMs < wallMs ? () => wait(wallMs - stageMs) : callback;
+      handle = setTimeout(next, stageMs);
+    };
+    wait(delayMs / this.#rate);
     return timer(() => clearTimeout(handle));
   }
 }

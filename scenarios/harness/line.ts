@@ -3,7 +3,7 @@ import type { Trace } from "../../simulator/trace.ts";
 import { whyNotQuiet } from "./failure.ts";
 import { type Heard, Hearing } from "./hearing.ts";
 import type { Steps } from "./steps.ts";
-import { audibleSpans, type BargeIn, bargeIns, responseTimes } from "./timing.ts";
+import { audibleSpans, type BargeIn, bargeIns, longestGapWithin, responseTimes } from "./timing.ts";
 
 /** How long a step waits before it fails, unless it is told otherwise. */
 const STEP_TIMEOUT_MS = 15_000;
@@ -100,9 +100,9 @@ export class Line {
     return whyNotQuiet(this.#trace.events, bargeIn);
   }
 
-  /** The longest hole in the received stream while it ran, in ms. */
+  /** The longest hole within something that was heard on this line, in ms; between utterances none counts. */
   get longestGapMs(): number {
-    return this.#call.longestGapMs;
+    return longestGapWithin(this.#call.gaps, this.#spans().heard);
   }
 
   #spans(joinMs?: number) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { audibleSpans, bargeIns, percentile, responseTimes } from "./timing.ts";
+import { audibleSpans, bargeIns, longestGapWithin, percentile, responseTimes } from "./timing.ts";
 
 /** 8 kHz audio from pieces of `[lengthMs, audible]`. */
 function audio(...pieces: [lengthMs: number, audible: boolean][]) {
@@ -58,4 +58,19 @@ test("an agent that talks on after a pause has not fallen silent", () => {
 test("a percentile is one of the values", () => {
   expect(percentile([5, 1, 3], 0.5)).toBe(3);
   expect(percentile([5, 1, 3], 0.95)).toBe(5);
+});
+
+test("a gap counts within an utterance and not between two", () => {
+  const heard = [
+    { startMs: 1000, endMs: 2000 },
+    { startMs: 5000, endMs: 6000 },
+  ];
+  const gaps = [
+    { startMs: 2500, endMs: 2700 },
+    { startMs: 1500, endMs: 1540 },
+    { startMs: 5100, endMs: 5180 },
+  ];
+  expect(longestGapWithin(gaps, heard)).toBe(80);
+  expect(longestGapWithin(gaps.slice(0, 1), heard)).toBe(0);
+  expect(longestGapWithin([], [])).toBe(Number.POSITIVE_INFINITY);
 });

@@ -72,6 +72,15 @@ export interface BargeIn {
   readonly silentAfterMs: number;
 }
 
+/** The longest of the gaps that lie within an utterance; infinite where nothing was heard at all. */
+export function longestGapWithin(gaps: readonly Span[], heard: readonly Span[]): number {
+  if (heard.length === 0) return Number.POSITIVE_INFINITY;
+  const within = gaps.filter((gap) =>
+    heard.some((span) => gap.startMs > span.startMs && gap.endMs < span.endMs),
+  );
+  return Math.max(0, ...within.map((gap) => gap.endMs - gap.startMs));
+}
+
 /** The value below which `share` (0 to 1) of the values lie; nearest rank. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import type { Audio } from "../media/frame.ts";
+import { type Audio, FRAME_MS } from "../media/frame.ts";
 import { legAudio, type Recording } from "../media/recording.ts";
 import { writeWav } from "../media/wav.ts";
 import type { PhoneCall } from "../phone/phone-call.ts";
@@ -18,8 +18,8 @@ export interface LabCall extends AsyncDisposable {
   readonly id: string;
   /** Aborted when the call is over; the reason says who ended it. */
   readonly ended: AbortSignal;
-  /** Longest run of made-up frames between two real ones in what was received. */
-  readonly longestGapMs: number;
+  /** Where audio was missing and made up, in lab time; consecutive frames are one gap. */
+  readonly gaps: readonly Gap[];
   /** Speaks a text, or plays a WAV file if the text is the path of one. */
   say(text: string, options?: { signal?: AbortSignal }): Promise<void>;
   press(digits: string, options?: { signal?: AbortSignal }): Promise<void>;
@@ -28,6 +28,28 @@ export interface LabCall extends AsyncDisposable {
   waitForEnd(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
   said(): TimedRecording;
   heard(): TimedRecording;
+}
+
+/** A stretch of audio that did not arrive in time. */
+export interface Gap {
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** More are not kept: a call with so many has shown what it is. */
+const GAP_LIMIT = 10_000;
+
+/** Collects the gaps of one leg, frame by frame. */
+function collectGaps(call: PhoneCall): { readonly runs: readonly Gap[]; stop(): void } {
+  const runs: { startMs: number; endMs: number }[] = [];
+  const stop = call.session.onFrame(({ concealed = false, atMs }) => {
+    const last = runs.at(-1);
+    if (!concealed || runs.length >= GAP_LIMIT) return;
+    // Frames come every 20 ms; half a frame of slack joins neighbours.
+    if (last !== undefined && atMs - last.endMs < FRAME_MS / 2) last.endMs = atMs + FRAME_MS;
+    else runs.push({ startMs: atMs, endMs: atMs + FRAME_MS });
+  });
+  return { runs, stop };
 }
 
 export class CallStillUp extends Error {
@@ -50,6 +72,7 @@ export interface LabCallOptions {
 export function openLabCall(options: LabCallOptions): LabCall {
   const { clock, trace, voices, party, voice, call, recordingFile } = options;
   const ear = voices.listenTo(call.session, trace, call.callId);
+  const gaps = collectGaps(call);
   const over = new AbortController();
   // The last words come out of the recogniser after the call: it is over when they have.
   const heardAll = hearOut();
@@ -73,9 +96,7 @@ export function openLabCall(options: LabCallOptions): LabCall {
     party,
     id: call.callId,
     ended: over.signal,
-    get longestGapMs() {
-      return call.session.statistics().received.longestGapMs;
-    },
+    gaps: gaps.runs,
     async say(text, say) {
       await call.say(await audioFor(text), say);
     },
@@ -86,6 +107,7 @@ export function openLabCall(options: LabCallOptions): LabCall {
     heard: () => timed(heard),
     async [Symbol.asyncDispose]() {
       await call[Symbol.asyncDispose]();
+      gaps.stop();
       await heardAll;
       await ear[Symbol.asyncDispose]();
       if (recordingFile !== undefined) {

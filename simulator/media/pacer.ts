@@ -101,6 +101,15 @@ class Wheel {
   }
 
   #turnTo(target: number): void {
+    try {
+      this.#serve(target);
+    } finally {
+      // A leg whose listener throws must not stop the others.
+      this.#schedule();
+    }
+  }
+
+  #serve(target: number): void {
     const late = target - this.#due > LATE_MS;
     this.#turn = Math.max(this.#turn, target - LIMIT_CATCH_UP_MS);
     while (this.#turn < target) {
@@ -113,7 +122,6 @@ class Wheel {
     }
     if (late && this.#grace === undefined) this.#settle();
     if (this.#grace === undefined) this.#playOut();
-    this.#schedule();
   }
 
   #settle(): void {
