@@ -38,6 +38,8 @@ export function recordSpans(now: () => number): RecordedSpan[] {
     return facade;
   };
   const provider = { getTracer: () => ({ startSpan }) };
+  // A second recorder in one process takes the first one's place; the API refuses that otherwise.
+  trace.disable();
   trace.setGlobalTracerProvider(provider as unknown as TracerProvider);
   return spans;
 }
