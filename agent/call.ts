@@ -48,7 +48,9 @@ export interface TransferOptions {
 /** Event ids remembered to recognise a second delivery. */
 const SEEN_LIMIT = 512;
 /** A disconnect may overtake the event that says why; this is how long the reason is waited for. */
-const OVERTAKEN_MS = 1000;
+const OVERTAKEN_MS = 3000;
+/** "Call ended successfully by local PSTN caller": no transfer ends a call with this. */
+const CALLER_HUNG_UP = 540_000;
 
 /**
  * One call as the service sees it: its state, the events that move it, and the few requests the
@@ -148,7 +150,7 @@ export class Call {
         return this.confirmConnected();
       case "AnswerFailed":
       case "CallDisconnected":
-        return this.#disconnected();
+        return this.#disconnected(event);
       case "CallTransferAccepted":
         return this.#settle(event, { accepted: true });
       case "CallTransferFailed":
@@ -262,8 +264,9 @@ export class Call {
     settle(result);
   }
 
-  #disconnected(): void {
-    if (this.#state !== "transferring" || this.#transferred) return this.end();
+  #disconnected({ subCode }: MidCallEvent): void {
+    const isCertain = this.#transferred || subCode === CALLER_HUNG_UP;
+    if (this.#state !== "transferring" || isCertain) return this.end();
     // The service does not promise that CallTransferAccepted comes before CallDisconnected.
     setTimeout(() => this.end(), OVERTAKEN_MS).unref();
     for (const [context, settle] of this.#transfers) {
