@@ -61,6 +61,7 @@ async function transferWithReassurance(
   request: EscalationRequest,
   { call, config, context, customerId, ids, say }: EscalationOptions,
 ): Promise<TransferResult> {
+  // A phrase that cannot be said must not end the transfer.
   const reassure = () => void say(PHRASES.stillConnecting).catch(() => undefined);
   const timer = setInterval(reassure, REASSURE_MS);
   try {

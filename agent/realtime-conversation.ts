@@ -188,6 +188,7 @@ export class RealtimeConversation {
   }
 
   async #heardOut(): Promise<void> {
+    // Aborted: the call is over, and what was played is settled all the same.
     await this.#options.media.drained(this.#options.signal).catch(() => undefined);
     this.#settle({ interrupted: false });
   }
