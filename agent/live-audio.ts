@@ -21,26 +21,29 @@ const BACKLOG_LIMIT = 1500;
 export class LiveAudio extends AudioInputStream {
   readonly #id = randomUUID().replaceAll("-", "");
   readonly #rateHz: number;
+  readonly #now: () => number;
   readonly #chunks: Chunk[] = [];
   #reader: ((chunk: Chunk) => void) | undefined;
   #ended = false;
 
-  constructor(rateHz: number) {
+  /** `now`: the time in milliseconds since 1970, from which the SDK reckons its own latencies. */
+  constructor(rateHz: number, { now = () => Date.now() } = {}) {
     super();
     this.#rateHz = rateHz;
+    this.#now = now;
   }
 
   /** 16-bit mono PCM at the stream's rate. */
   write(samples: Uint8Array): void {
     if (this.#ended) return;
     const buffer = new Uint8Array(samples).buffer;
-    this.#push({ buffer, isEnd: false, timeReceived: Date.now() });
+    this.#push({ buffer, isEnd: false, timeReceived: this.#now() });
   }
 
   close(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#push({ buffer: new ArrayBuffer(0), isEnd: true, timeReceived: Date.now() });
+    this.#push({ buffer: new ArrayBuffer(0), isEnd: true, timeReceived: this.#now() });
   }
 
   id(): string {

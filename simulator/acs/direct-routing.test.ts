@@ -1,27 +1,18 @@
 import { beforeAll, expect, test } from "vitest";
-import { createCertificateAuthority, createKeyPair } from "../certificates.ts";
-import { systemClock } from "../clock.ts";
 import {
   connect,
   type EdgeCertificates,
-  MICROSOFT,
+  issueEdgeCertificates,
   SBC,
   startEdgeLab,
   startOnlineLab,
 } from "./testing/edge-lab.ts";
 
 const GUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
-const clock = systemClock();
 let certificates: EdgeCertificates;
 
 beforeAll(async () => {
-  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
-  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
-  const [edge, sbc] = await Promise.all([
-    authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
-    authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
-  ]);
-  certificates = { ca: authority.certificate, edge, sbc };
+  certificates = await issueEdgeCertificates();
 });
 
 test("OPTIONS both ways bring a trunk online", async () => {

@@ -1,13 +1,11 @@
 import { beforeAll, expect, test } from "vitest";
-import { createCertificateAuthority, createKeyPair } from "../../certificates.ts";
 import { manualClock, systemClock } from "../../clock.ts";
 import type { ServerTransaction } from "../../sip/transaction.ts";
 import {
   connect,
   type EdgeCertificates,
   type EdgeLab,
-  MICROSOFT,
-  SBC,
+  issueEdgeCertificates,
   startEdgeLab,
   startOnlineLab,
 } from "../testing/edge-lab.ts";
@@ -17,13 +15,7 @@ const clock = systemClock();
 let certificates: EdgeCertificates;
 
 beforeAll(async () => {
-  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
-  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
-  const [edge, sbc] = await Promise.all([
-    authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
-    authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
-  ]);
-  certificates = { ca: authority.certificate, edge, sbc };
+  certificates = await issueEdgeCertificates();
 });
 
 /** Sessions of seconds: media ticks 50 times in each of them, which takes its time. */
@@ -246,6 +238,17 @@ test("a border controller that has lost the dialog ends the call at the next ref
   await time.advance(10_000);
   (await refresh).respond(481);
   expect(await leg.ended).toEqual({ by: "network" });
+});
+
+test("a refresh that is refused leaves the call up and is found", async () => {
+  const { time, lab } = await timedCall(TIMER);
+  await using _lab = lab;
+  const refresh = lab.sbc.next("INVITE");
+  await time.advance(10_000);
+  (await refresh).respond(488);
+  await expect.poll(() => lab.findings()).toEqual(["SESSION_REFRESH_FAILED"]);
+  expect(lab.edge.findings.at(-1)?.message).toContain("was refused with 488");
+  expect(lab.edge.liveDialogs).toBe(1);
 });
 
 test("an outgoing INVITE that is too short for the border controller is sent again", async () => {

@@ -1,14 +1,12 @@
 import { once } from "node:events";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { beforeAll, expect, test } from "vitest";
-import { createCertificateAuthority, createKeyPair } from "../../certificates.ts";
-import { systemClock } from "../../clock.ts";
 import { seededIds } from "../ids.ts";
 import {
   type EdgeCertificates,
   type EdgeLab,
+  issueEdgeCertificates,
   MICROSOFT,
-  SBC,
   startEdgeLab,
 } from "../testing/edge-lab.ts";
 
@@ -17,14 +15,7 @@ const ROUNDS = 120;
 let certificates: EdgeCertificates;
 
 beforeAll(async () => {
-  const clock = systemClock();
-  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
-  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
-  const [edge, sbc] = await Promise.all([
-    authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
-    authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
-  ]);
-  certificates = { ca: authority.certificate, edge, sbc };
+  certificates = await issueEdgeCertificates();
 });
 
 const OFFER = [

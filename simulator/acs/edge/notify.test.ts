@@ -1,13 +1,11 @@
 import { beforeAll, expect, test } from "vitest";
-import { createCertificateAuthority, createKeyPair } from "../../certificates.ts";
 import { manualClock, systemClock } from "../../clock.ts";
 import {
   connect,
   type EdgeCertificates,
-  MICROSOFT,
+  issueEdgeCertificates,
   QUEUE,
   refer,
-  SBC,
   startOnlineLab,
 } from "../testing/edge-lab.ts";
 
@@ -15,13 +13,7 @@ const clock = systemClock();
 let certificates: EdgeCertificates;
 
 beforeAll(async () => {
-  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
-  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
-  const [edge, sbc] = await Promise.all([
-    authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
-    authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
-  ]);
-  certificates = { ca: authority.certificate, edge, sbc };
+  certificates = await issueEdgeCertificates();
 });
 
 test("NOTIFYs against the book are advised on", async () => {

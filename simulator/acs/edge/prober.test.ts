@@ -1,10 +1,9 @@
 import { beforeAll, expect, test } from "vitest";
-import { createCertificateAuthority, createKeyPair } from "../../certificates.ts";
 import { type ManualClock, manualClock, systemClock } from "../../clock.ts";
 import {
   type EdgeCertificates,
   type EdgeLab,
-  MICROSOFT,
+  issueEdgeCertificates,
   SBC,
   startEdgeLab,
   startOnlineLab,
@@ -15,15 +14,8 @@ let certificates: EdgeCertificates;
 let start: Date;
 
 beforeAll(async () => {
-  const clock = systemClock();
-  start = clock.date();
-  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
-  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
-  const [edge, sbc] = await Promise.all([
-    authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
-    authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
-  ]);
-  certificates = { ca: authority.certificate, edge, sbc };
+  start = systemClock().date();
+  certificates = await issueEdgeCertificates();
 });
 
 /** Moves time by minutes and lets the probes of each be answered. */

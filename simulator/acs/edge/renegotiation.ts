@@ -52,7 +52,7 @@ export class Renegotiation implements Disposable {
     this.#timer = new SessionTimer({
       clock: this.#call.edge.options.clock,
       agreement,
-      refresh: () => void this.ask(this.#direction).catch(() => {}),
+      refresh: () => void this.#refresh(),
       expire: () => void this.#expire(),
     });
   }
@@ -180,6 +180,17 @@ export class Renegotiation implements Disposable {
     } catch (error) {
       const text = `the ACK's answer cannot be used: ${String(error)}`;
       edge.options.findings.add("MEDIA_REFUSED", text, identity.xI);
+    }
+  }
+
+  /** A call that the refusal itself does not end is ended by the peer's own timer (RFC 4028 §10). */
+  async #refresh(): Promise<void> {
+    const { edge, identity } = this.#call;
+    try {
+      await this.ask(this.#direction);
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      edge.options.findings.add("SESSION_REFRESH_FAILED", String(error), identity.xI);
     }
   }
 

@@ -1,31 +1,21 @@
 import { beforeAll, expect, test } from "vitest";
-import { createCertificateAuthority, createKeyPair } from "../../certificates.ts";
-import { systemClock } from "../../clock.ts";
 import type { ServerTransaction } from "../../sip/transaction.ts";
 import {
   connect,
   type EdgeCertificates,
   type EdgeLab,
-  MICROSOFT,
+  issueEdgeCertificates,
   QUEUE,
   refer,
-  SBC,
   SUMMARY,
   startEdgeLab,
   startOnlineLab,
 } from "../testing/edge-lab.ts";
 
-const clock = systemClock();
 let certificates: EdgeCertificates;
 
 beforeAll(async () => {
-  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
-  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
-  const [edge, sbc] = await Promise.all([
-    authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
-    authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
-  ]);
-  certificates = { ca: authority.certificate, edge, sbc };
+  certificates = await issueEdgeCertificates();
 });
 
 /** The third INVITE, which carries the custom headers to the queue. */

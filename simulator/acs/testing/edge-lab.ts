@@ -1,3 +1,4 @@
+import { createCertificateAuthority, createKeyPair } from "../../certificates.ts";
 import { systemClock } from "../../clock.ts";
 import { openTrace, type Trace } from "../../trace.ts";
 import {
@@ -27,6 +28,17 @@ export interface EdgeCertificates {
   readonly ca: string;
   readonly edge: Leaf;
   readonly sbc: Leaf;
+}
+
+/** Certificates of an authority of its own for the edge and {@link SBC}. */
+export async function issueEdgeCertificates(clock = systemClock()): Promise<EdgeCertificates> {
+  const [authorityKeys, keyPair] = await Promise.all([createKeyPair(), createKeyPair()]);
+  const authority = await createCertificateAuthority({ clock, keyPair: authorityKeys });
+  const [edge, sbc] = await Promise.all([
+    authority.issue({ commonName: "sip", hosts: MICROSOFT, keyPair }),
+    authority.issue({ commonName: SBC, hosts: [SBC], keyPair }),
+  ]);
+  return { ca: authority.certificate, edge, sbc };
 }
 
 export interface EdgeLabOptions extends Partial<Omit<DirectRoutingOptions, "trace" | "resource">> {
