@@ -1,5 +1,3 @@
-import type { Timer } from "../clock.ts";
-import { dialogIdOf, dialogId as sipDialogId } from "../sip/dialog.ts";
 import { SipError } from "../sip/error.ts";
 import { tagOf } from "../sip/fields.ts";
 import { type SipRequest, SipResponse } from "../sip/message.ts";
@@ -20,12 +18,12 @@ import {
   type StatusLine,
 } from "./application-message.ts";
 import { refusalReason } from "./cdr.ts";
-import type { Contact } from "./contact.ts";
-import { type Context, contactOf, notify } from "./context.ts";
+import { type Context, notify } from "./context.ts";
 import type { ControlConnection } from "./control.ts";
 import { Dialog, dialogId } from "./dialog.ts";
 import type { Frame } from "./frame.ts";
 import { wireHeaders } from "./header-rules.ts";
+import { type Inbound, InboundRequests } from "./inbound.ts";
 import { hopTokens } from "./meta.ts";
 import { refuse } from "./refuse.ts";
 import { ReliableProvisionals } from "./reliable.ts";
@@ -40,24 +38,6 @@ export interface Elsewhere {
   forward(transaction: ServerTransaction): void;
   /** Has an outside handler decide; false if there is none for this method. */
   askOutside(transaction: ServerTransaction): boolean;
-}
-
-/** A request from the network that an application has to answer. */
-interface Inbound {
-  id: string;
-  transaction: ServerTransaction;
-  contact: Contact;
-  owner: ControlConnection;
-  /** The dialog it came in, or the one its INVITE is about to make. */
-  dialog: Dialog | undefined;
-  /** Fixed by the first response: an application's later choice would break the call. */
-  toTag: string | undefined;
-  reliable: ReliableProvisionals | undefined;
-  deadline: Timer | undefined;
-  /** Key under which PRACK and UPDATE find an INVITE before its final response. */
-  earlyKey: string | undefined;
-  /** A CANCEL crossed our 2xx. */
-  cancelledLate: boolean;
 }
 
 /** Methods that make sense only inside a dialog. */
@@ -78,17 +58,17 @@ const ROUTE_GRACE_TURNS = 2;
 export class Incoming {
   readonly #context: Context;
   readonly #elsewhere: Elsewhere;
-  readonly #inbound = new Map<string, Inbound>();
-  readonly #early = new Map<string, Inbound>();
+  readonly #requests: InboundRequests;
 
   constructor(context: Context, elsewhere: Elsewhere) {
     this.#context = context;
+    this.#requests = new InboundRequests(context);
     this.#elsewhere = elsewhere;
   }
 
   /** Requests without a final response. */
   get pending(): number {
-    return this.#inbound.size;
+    return this.#requests.pending;
   }
 
   onRequest(transaction: ServerTransaction): void {
@@ -107,7 +87,7 @@ export class Incoming {
     const { request } = transaction;
     const dialog = this.#context.dialogs.match(request);
     if (dialog !== undefined) return this.#inDialog(transaction, dialog);
-    const early = this.#early.get(dialogIdOf(request));
+    const early = this.#requests.findEarly(request);
     if (early !== undefined && isEarly(request)) return this.#inEarlyDialog(transaction, early);
     if (this.#elsewhere.isRouted(request) && request.toTag !== undefined) {
       return this.#elsewhere.forward(transaction);
@@ -131,7 +111,7 @@ export class Incoming {
 
   /** Hands a new request to this application. */
   offer(transaction: ServerTransaction, owner: ControlConnection): void {
-    const inbound = this.#track(transaction, owner, undefined);
+    const inbound = this.#requests.track(transaction, owner, undefined);
     if (inbound === undefined) return;
     this.#tell(inbound, transaction.request, "", true);
     if (transaction.request.method !== "INVITE") return;
@@ -141,7 +121,7 @@ export class Incoming {
 
   #onCancel(inbound: Inbound, cancel: SipRequest): void {
     // After a 2xx it is too late: the call stands until it is acknowledged, then we end it.
-    if (!this.#inbound.has(inbound.id)) {
+    if (!this.#requests.has(inbound)) {
       inbound.cancelledLate = true;
       return;
     }
@@ -149,7 +129,7 @@ export class Incoming {
     const early = earlyKey === undefined ? "" : dialogId(transaction.request);
     this.#tell(inbound, cancel, dialog?.id ?? early, false);
     if (dialog === undefined) this.#context.cdrs.stop("network", "call-canceled", cancel);
-    this.#settle(inbound);
+    this.#requests.settle(inbound);
   }
 
   #inDialog(transaction: ServerTransaction, dialog: Dialog): void {
@@ -161,7 +141,7 @@ export class Incoming {
     if (endsDialog(request, dialog)) this.#context.dialogs.remove(dialog);
     if (request.method === "BYE") this.#context.cdrs.stop("network", "normal-release", request);
     if (!dialog.owner.open) return refuse(transaction, 481);
-    const inbound = this.#track(transaction, dialog.owner, dialog);
+    const inbound = this.#requests.track(transaction, dialog.owner, dialog);
     if (inbound === undefined) return;
     this.#tell(inbound, request, dialog.id, false);
     transaction.onCancel((cancel) => this.#onCancel(inbound, cancel));
@@ -173,63 +153,9 @@ export class Incoming {
     if (request.method === "PRACK" && invite.reliable?.acknowledge(rack) !== true) {
       return refuse(transaction, 481);
     }
-    const inbound = this.#track(transaction, invite.owner, undefined);
+    const inbound = this.#requests.track(transaction, invite.owner, undefined);
     if (inbound === undefined) return;
     this.#tell(inbound, request, dialogId(invite.transaction.request), false);
-  }
-
-  #track(
-    transaction: ServerTransaction,
-    owner: ControlConnection,
-    dialog: Dialog | undefined,
-  ): Inbound | undefined {
-    const contact = contactOf(this.#context.contacts, {
-      transport: transaction.connection.transport,
-      local: transaction.local,
-    });
-    if (contact === undefined) return undefined;
-    const inbound: Inbound = {
-      id: this.#context.ids(),
-      transaction,
-      contact,
-      owner,
-      dialog,
-      toTag: undefined,
-      reliable: undefined,
-      deadline: undefined,
-      earlyKey: undefined,
-      cancelledLate: false,
-    };
-    this.#inbound.set(inbound.id, inbound);
-    this.#expect(inbound, this.#silenceMs(transaction.request));
-    transaction.onEnd(() => this.#settle(inbound));
-    return inbound;
-  }
-
-  /** A requester without INVITE gives up after 64·T1, so its answer has to come before that. */
-  #silenceMs({ method }: SipRequest): number {
-    const { limits, timers } = this.#context;
-    return method === "INVITE" ? limits.silenceTimeoutMs : timers.timeoutMs * 0.9;
-  }
-
-  #expect(inbound: Inbound, withinMs: number): void {
-    inbound.deadline?.cancel();
-    inbound.deadline = this.#context.clock.after(withinMs, () => {
-      this.#giveUp(inbound, "no answer from the application");
-    });
-  }
-
-  #giveUp(inbound: Inbound, why: string): void {
-    this.#settle(inbound);
-    refuse(inbound.transaction, 480, { Reason: `SIP;cause=480;text="${why}"` });
-  }
-
-  /** Nothing more is expected of the application for this request. */
-  #settle(inbound: Inbound): void {
-    inbound.deadline?.cancel();
-    inbound.reliable?.stop();
-    this.#inbound.delete(inbound.id);
-    if (inbound.earlyKey !== undefined) this.#early.delete(inbound.earlyKey);
   }
 
   #tell(inbound: Inbound, message: SipRequest, dialog: string, outside: boolean): void {
@@ -247,22 +173,18 @@ export class Incoming {
 
   /** The application left: its callers get an answer at once instead of silence. */
   forget(owner: ControlConnection): void {
-    for (const inbound of this.#inbound.values()) {
-      if (inbound.owner === owner) this.#giveUp(inbound, "the application is gone");
-    }
+    this.#requests.forget(owner);
   }
 
   /** Takes the request from its application, for a proxy; undefined if it is not (or no longer) there. */
   take(transactionId: string): ServerTransaction | undefined {
-    const inbound = this.#inbound.get(transactionId);
-    if (inbound !== undefined) this.#settle(inbound);
-    return inbound?.transaction;
+    return this.#requests.take(transactionId);
   }
 
   /** `sip|<transactionId>|` with a response. */
   respond(connection: ControlConnection, { tokens, message: bytes }: Frame): void {
     const [id = "", , transactionId = ""] = tokens;
-    const inbound = this.#inbound.get(transactionId);
+    const inbound = this.#requests.find(transactionId);
     const message = parseApplicationMessage(bytes);
     const line = parseStatusLine(message.startLine);
     if (line === undefined) {
@@ -319,8 +241,8 @@ export class Incoming {
     const { transaction, dialog } = inbound;
     const { request } = transaction;
     const { status } = response;
-    if (status >= 200) this.#settle(inbound);
-    else if (request.method === "INVITE") this.#keepEarly(inbound);
+    if (status >= 200) this.#requests.settle(inbound);
+    else if (request.method === "INVITE") this.#requests.keepEarly(inbound);
     if (status >= 200 && status < 300) this.#succeed(inbound, response);
     if (status >= 300) this.#recordRefusal(inbound, response);
     if (dialog !== undefined) return request.method === "INVITE" ? dialog.id : "";
@@ -331,14 +253,6 @@ export class Incoming {
   #recordRefusal({ transaction, dialog }: Inbound, response: SipResponse): void {
     if (transaction.request.method !== "INVITE" || dialog !== undefined) return;
     this.#context.cdrs.stop("application", refusalReason(response.status), response);
-  }
-
-  #keepEarly(inbound: Inbound): void {
-    const { callId, fromTag } = inbound.transaction.request;
-    this.#expect(inbound, this.#context.limits.ringTimeoutMs);
-    if (inbound.earlyKey !== undefined || inbound.dialog !== undefined) return;
-    inbound.earlyKey = sipDialogId(callId, inbound.toTag ?? "", fromTag ?? "");
-    this.#early.set(inbound.earlyKey, inbound);
   }
 
   #succeed(inbound: Inbound, response: SipResponse): void {
@@ -383,7 +297,7 @@ export class Incoming {
       inviteCseq: transaction.request.cseq.number,
       send: (response) => resend(transaction, response),
       onTimeout: () => {
-        this.#settle(inbound);
+        this.#requests.settle(inbound);
         refuse(transaction, 504, { Reason: 'SIP;cause=504;text="no PRACK"' });
       },
     });
