@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../clock.ts";
-import { type FaultPlan, faultPlan } from "../faults.ts";
+import type { FaultPlan } from "../faults.ts";
 import { type PartyTrace, silentTrace } from "../trace.ts";
 import {
   brokenPieces,
@@ -11,11 +11,21 @@ import {
   type StreamPiece,
   streamPieces,
 } from "./chat.ts";
-import { type ChatRequest, InvalidRequest, readChatRequest } from "./request.ts";
-import type { Conversation, Failure, Reply, Script } from "./script.ts";
-
-/** Bodies above this are refused with 413. */
-const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
+import {
+  DEPLOYMENT_NOT_FOUND,
+  NOT_FOUND,
+  parseJson,
+  plannedFailure,
+  readBody,
+  sendError,
+  sendJson,
+  toFailure,
+  UNAUTHORISED,
+  written,
+} from "./exchange.ts";
+import { ScriptedModel } from "./model.ts";
+import { type ChatRequest, readChatRequest } from "./request.ts";
+import type { Failure, Reply, Script } from "./script.ts";
 
 export interface OpenAiOptions {
   clock: Clock;
@@ -52,7 +62,8 @@ interface Route {
 
 /** Starts an Azure OpenAI resource (and the plain `/v1` paths) that says what the script says. */
 export async function startOpenAi(options: OpenAiOptions): Promise<OpenAi> {
-  const service = new ChatService(options);
+  const model = new ScriptedModel(options);
+  const service = new ChatService(options, model);
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     void service.handle(request, response);
   };
@@ -66,7 +77,7 @@ export async function startOpenAi(options: OpenAiOptions): Promise<OpenAi> {
   return {
     url: `${options.tls ? "https" : "http"}://${host}:${port}`,
     get unmatched() {
-      return service.unmatched;
+      return model.unmatched;
     },
     get aborted() {
       return service.aborted;
@@ -83,17 +94,16 @@ export async function startOpenAi(options: OpenAiOptions): Promise<OpenAi> {
 }
 
 class ChatService {
-  readonly unmatched: string[] = [];
   aborted = 0;
   #served = 0;
   readonly #options: OpenAiOptions;
+  readonly #model: ScriptedModel;
   readonly #trace: PartyTrace;
-  readonly #faults: FaultPlan;
 
-  constructor(options: OpenAiOptions) {
+  constructor(options: OpenAiOptions, model: ScriptedModel) {
     this.#options = options;
+    this.#model = model;
     this.#trace = options.trace ?? silentTrace;
-    this.#faults = options.faults ?? faultPlan();
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -125,10 +135,10 @@ class ChatService {
     const { request, response, body } = exchange;
     const route = this.#route(request);
     if ("status" in route) return sendError(response, route);
-    const planned = this.#strike("openai.status");
+    const planned = this.#model.strike("openai.status");
     if (planned !== undefined) return sendError(response, plannedFailure(planned));
     const chat = readChatRequest(parseJson(body));
-    const reply = this.#answer(chat.conversation);
+    const reply = this.#model.answer(chat.conversation);
     return this.#send(reply, chat, { ...exchange, route });
   }
 
@@ -153,42 +163,6 @@ class ChatService {
     const bearer = /^Bearer (.+)$/i.exec(headers.authorization ?? "")?.[1];
     const key = headers["api-key"] ?? bearer;
     return typeof key === "string" && this.#options.keys.includes(key);
-  }
-
-  #answer(conversation: Conversation): Reply {
-    const last = conversation.messages.at(-1);
-    const reply = this.#options.script.answer(conversation);
-    this.#trace.record({
-      type: "model",
-      kind: "prompt",
-      detail: { role: last?.role, content: last?.content },
-    });
-    if (reply === undefined) {
-      return this.#unscripted(`${last?.role}: ${last?.content}`, "no rule of the script matches");
-    }
-    const unknown =
-      reply.kind === "tools" && reply.calls.find((call) => !conversation.tools.includes(call.name));
-    if (unknown && this.#strike("openai.unknown-tool") === undefined) {
-      return this.#unscripted(
-        `tool ${unknown.name}`,
-        `the script calls a tool that the agent did not offer (offered: ${conversation.tools.join(", ") || "none"})`,
-      );
-    }
-    this.#trace.record({
-      type: "model",
-      kind: reply.kind === "tools" ? "toolCall" : "reply",
-      detail: reply,
-    });
-    return reply;
-  }
-
-  #unscripted(what: string, why: string): Reply {
-    this.unmatched.push(what);
-    this.#trace.record({ type: "model", kind: "unmatched", detail: { prompt: what, why } });
-    return {
-      kind: "failure",
-      failure: { status: 404, code: "linecheck_unscripted", message: `${why}: ${what}` },
-    };
   }
 
   async #send(reply: Reply, chat: ChatRequest, exchange: RoutedExchange): Promise<unknown> {
@@ -238,14 +212,7 @@ class ChatService {
 
   get #firstTokenMs(): number {
     const { firstTokenMs = 150 } = this.#options;
-    return Number(this.#strike("openai.slow")?.["firstTokenMs"] ?? firstTokenMs);
-  }
-
-  /** The fault's parameters if it strikes now; the trace says so. */
-  #strike(name: string): ReturnType<FaultPlan["strike"]> {
-    const detail = this.#faults.strike(name);
-    if (detail !== undefined) this.#trace.record({ type: "fault", name, detail });
-    return detail;
+    return Number(this.#model.strike("openai.slow")?.["firstTokenMs"] ?? firstTokenMs);
   }
 
   #format(chat: ChatRequest, route: Route): ChatFormat {
@@ -271,90 +238,3 @@ interface Exchange {
 }
 
 type RoutedExchange = Exchange & { readonly route: Route };
-
-const UNAUTHORISED: Failure = {
-  status: 401,
-  code: "401",
-  message:
-    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource.",
-};
-const NOT_FOUND: Failure = { status: 404, code: "404", message: "Resource not found" };
-const DEPLOYMENT_NOT_FOUND: Failure = {
-  status: 404,
-  code: "DeploymentNotFound",
-  message:
-    "The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again.",
-};
-
-/** Resolves when the text is with the kernel, or the client is gone: a reset loses nothing before it. */
-function written(response: ServerResponse, text: string): Promise<void> {
-  return new Promise((resolve) => {
-    response.write(text, () => resolve());
-  });
-}
-
-class BodyTooLarge extends Error {
-  readonly code = "BODY_TOO_LARGE";
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  const parts: Buffer[] = [];
-  let lengthBytes = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
-    lengthBytes += part.length;
-    if (lengthBytes > BODY_LIMIT_BYTES)
-      throw new BodyTooLarge(`body above ${BODY_LIMIT_BYTES} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString("utf8");
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new InvalidRequest(
-      "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly.)",
-      "body",
-    );
-  }
-}
-
-function toFailure(error: unknown): Failure {
-  if (error instanceof InvalidRequest)
-    return { status: 400, code: error.code, message: error.message, param: error.param };
-  if (error instanceof BodyTooLarge) return { status: 413, code: "413", message: error.message };
-  return { status: 500, code: "internal_error", message: String(error) };
-}
-
-function plannedFailure(planned: Readonly<Record<string, string | number | boolean>>): Failure {
-  const { status = 500, code, message, retryAfterMs } = planned;
-  return {
-    status: Number(status),
-    ...(code === undefined ? {} : { code: String(code) }),
-    ...(message === undefined ? {} : { message: String(message) }),
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs: Number(retryAfterMs) }),
-  };
-}
-
-function sendError(response: ServerResponse, failure: Failure): unknown {
-  if (response.headersSent || response.destroyed) return failure;
-  const { status, code = String(status), message = `status ${status}` } = failure;
-  const headers: Record<string, string> = {};
-  if (failure.retryAfterS !== undefined) headers["retry-after"] = String(failure.retryAfterS);
-  if (failure.retryAfterMs !== undefined) headers["retry-after-ms"] = String(failure.retryAfterMs);
-  const invalid =
-    code === "invalid_request_error" ? { type: code, param: failure.param ?? null } : {};
-  return sendJson(response, status, { error: { code, message, ...invalid } }, headers);
-}
-
-function sendJson(
-  response: ServerResponse,
-  status: number,
-  body: unknown,
-  headers: Record<string, string> = {},
-): unknown {
-  response.writeHead(status, { "content-type": "application/json", ...headers });
-  response.end(JSON.stringify(body));
-  return body;
-}

@@ -1,0 +1,95 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { InvalidRequest } from "./request.ts";
+import type { Failure } from "./script.ts";
+
+/** Bodies above this are refused with 413. */
+const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
+
+export const UNAUTHORISED: Failure = {
+  status: 401,
+  code: "401",
+  message:
+    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource.",
+};
+export const NOT_FOUND: Failure = { status: 404, code: "404", message: "Resource not found" };
+export const DEPLOYMENT_NOT_FOUND: Failure = {
+  status: 404,
+  code: "DeploymentNotFound",
+  message:
+    "The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again.",
+};
+
+/** Resolves when the text is with the kernel, or the client is gone: a reset loses nothing before it. */
+export function written(response: ServerResponse, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    response.write(text, () => resolve());
+  });
+}
+
+class BodyTooLarge extends Error {
+  readonly code = "BODY_TOO_LARGE";
+}
+
+export async function readBody(request: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let lengthBytes = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    lengthBytes += part.length;
+    if (lengthBytes > BODY_LIMIT_BYTES)
+      throw new BodyTooLarge(`body above ${BODY_LIMIT_BYTES} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InvalidRequest(
+      "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly.)",
+      "body",
+    );
+  }
+}
+
+export function toFailure(error: unknown): Failure {
+  if (error instanceof InvalidRequest)
+    return { status: 400, code: error.code, message: error.message, param: error.param };
+  if (error instanceof BodyTooLarge) return { status: 413, code: "413", message: error.message };
+  return { status: 500, code: "internal_error", message: String(error) };
+}
+
+export function plannedFailure(
+  planned: Readonly<Record<string, string | number | boolean>>,
+): Failure {
+  const { status = 500, code, message, retryAfterMs } = planned;
+  return {
+    status: Number(status),
+    ...(code === undefined ? {} : { code: String(code) }),
+    ...(message === undefined ? {} : { message: String(message) }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs: Number(retryAfterMs) }),
+  };
+}
+
+export function sendError(response: ServerResponse, failure: Failure): unknown {
+  if (response.headersSent || response.destroyed) return failure;
+  const { status, code = String(status), message = `status ${status}` } = failure;
+  const headers: Record<string, string> = {};
+  if (failure.retryAfterS !== undefined) headers["retry-after"] = String(failure.retryAfterS);
+  if (failure.retryAfterMs !== undefined) headers["retry-after-ms"] = String(failure.retryAfterMs);
+  const invalid =
+    code === "invalid_request_error" ? { type: code, param: failure.param ?? null } : {};
+  return sendJson(response, status, { error: { code, message, ...invalid } }, headers);
+}
+
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): unknown {
+  response.writeHead(status, { "content-type": "application/json", ...headers });
+  response.end(JSON.stringify(body));
+  return body;
+}
