@@ -4,6 +4,11 @@ import { join } from "node:path";
 
 const NAME_LIMIT = 60;
 
+/** Where traces, ladders, recordings and the report go: the environment tells each process of a run. */
+export function outFolder(environment: NodeJS.ProcessEnv): string {
+  return environment["LINECHECK_OUT"] ?? "out";
+}
+
 /**
  * The folder of one run of a scenario, made and free of what an earlier run left in it: a recording
  * of last week's call would be taken for this one's.

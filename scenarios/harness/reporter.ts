@@ -1,6 +1,7 @@
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import type { SerializedError, UserConsoleLog } from "vitest";
 import type { Reporter, TestCase, TestModule, TestSpecification } from "vitest/node";
+import { outFolder } from "./folder.ts";
 
 const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 const FRAME_MS = 100;
@@ -60,7 +61,7 @@ export default class ProgressReporter implements Reporter {
     const mark = state === "passed" ? green("✓") : state === "failed" ? red("✗") : "-";
     this.#print(` ${mark} ${test.name.padEnd(66)} ${seconds.padStart(7)}`);
     if (note !== undefined) this.#print(`   skipped: ${note}`);
-    for (const error of errors) this.#print(`\n${describe(error, test)}\n`);
+    for (const error of errors) this.#print(`\n${indent(describe(error, test))}\n`);
     this.#redraw();
   }
 
@@ -83,6 +84,8 @@ export default class ProgressReporter implements Reporter {
     for (const test of cases) this.#printLadder(test);
     this.#print(`\n${by("passed")} passed, ${failed} failed${skipped}`);
     this.#print(`in ${seconds1(performance.now() - this.#startedMs)}`);
+    const report = join(outFolder(process.env), "report/index.html");
+    this.#print(`report  ${relative(process.cwd(), report)}`);
   }
 
   /** The runner takes a title that no scenario has for a success. */
@@ -130,18 +133,19 @@ export default class ProgressReporter implements Reporter {
 }
 
 /** False for what `--title` leaves out: it is neither passed nor skipped. */
-function isChosen({ name }: TestCase): boolean {
+export function isChosen({ name }: TestCase): boolean {
   return name.includes(process.env["LINECHECK_TITLE"] ?? "");
 }
 
-function describe(error: SerializedError, test: TestCase): string {
+/** A failure in the words of the terminal. */
+export function describe(error: SerializedError, test: TestCase): string {
   const at = error.stacks?.find(({ file }) => file.endsWith(".scenario.ts"));
   const place =
     at === undefined
       ? test.module.relativeModuleId
       : `${relative(process.cwd(), at.file)}:${at.line}`;
   const difference = typeof error.diff === "string" ? `\n\n${error.diff}\n` : "";
-  return indent(`${error.message}${difference}\nat     ${place}`);
+  return `${error.message}${difference}\nat     ${place}`;
 }
 
 function indent(text: string): string {

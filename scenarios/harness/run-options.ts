@@ -1,4 +1,5 @@
 import { fixedServices, type LabOptions, parseFault, parseSetting } from "../../simulator/lab.ts";
+import { outFolder } from "./folder.ts";
 
 /**
  * What the command line says to each scenario's process. It travels in the environment, because
@@ -26,7 +27,7 @@ export interface RunOptions {
 export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
   const portBase = environment["LINECHECK_PORT_BASE"];
   return {
-    folder: environment["LINECHECK_OUT"] ?? "out",
+    folder: outFolder(environment),
     faults: parseList(environment["LINECHECK_FAULTS"]).map(parseFault),
     agentEnvironment: Object.fromEntries(
       parseList(environment["LINECHECK_AGENT_ENV"]).map(parseSetting),

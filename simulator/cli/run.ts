@@ -16,6 +16,9 @@ const REPORTERS: Record<string, string> = {
   verbose: "verbose",
 };
 
+/** Writes the report's pages, whatever is printed. */
+const PAGES = join(HOME, "scenarios/harness/page-reporter.ts");
+
 /** `linecheck run`: the scenarios in processes of the test runner. The exit code is the runner's. */
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = readArguments({
@@ -49,6 +52,7 @@ export async function run(args: string[]): Promise<number> {
     [
       ...positionals.map((file) => resolve(file)),
       `--reporter=${reporter}`,
+      `--reporter=${PAGES}`,
       // An agent or daemons that run already can serve one lab at a time.
       ...(values.agent === undefined && !usesRunningDaemons() ? [] : ["--no-file-parallelism"]),
       ...(values.reporter === "junit" ? [`--outputFile=${join(out, "junit.xml")}`] : []),

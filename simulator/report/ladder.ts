@@ -1,20 +1,6 @@
 import type { Party, TraceEvent } from "../trace.ts";
 import { type Arrow, isArrow, ladderRows, type Row } from "./arrows.ts";
-
-/** The order of the columns: along the call, from the customer to the human agent. */
-const COLUMNS: readonly Party[] = [
-  "phone",
-  "carrier",
-  "ivr",
-  "sbc",
-  "acs",
-  "agent",
-  "speech",
-  "openai",
-  "queue",
-  "human",
-  "scenario",
-];
+import { COLUMNS, involves } from "./columns.ts";
 
 const TIME_WIDTH = 9;
 const COLUMN_WIDTH = 14;
@@ -40,10 +26,6 @@ export function textLadder(
 interface Layout {
   readonly parties: readonly Party[];
   readonly labelWidth: number;
-}
-
-function involves(row: Row, party: Party): boolean {
-  return isArrow(row) ? row.from === party || row.to === party : row.party === party;
 }
 
 function header({ parties }: Layout): string {
