@@ -4,6 +4,7 @@ import type { Call, TransferResult } from "./call.ts";
 import type { Config } from "./config.ts";
 import type { CallerContext } from "./context.ts";
 import { encodeHeaderValue, plainHeaderValue } from "./header-value.ts";
+import { maskPaymentCards } from "./payment-card.ts";
 import { PHRASES } from "./phrases.ts";
 import type { Logger } from "./telemetry.ts";
 
@@ -87,7 +88,7 @@ export function transferHeaders(
   const { config, context, customerId } = options;
   const encode = config.summaryEncoding === "percent" ? encodeHeaderValue : plainHeaderValue;
   const values = {
-    [config.summaryHeader]: encode(summary, config.summaryLimit),
+    [config.summaryHeader]: encode(maskPaymentCards(summary), config.summaryLimit),
     "X-Customer-ID": encodeHeaderValue(customerId ?? "", config.summaryLimit),
     "X-Transfer-Reason": encodeHeaderValue(context.transferReason ?? reason, config.summaryLimit),
   };

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
+import { mkdtempDisposableSync, mkdtempSync, readdirSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -34,6 +34,23 @@ test("a number that two customers share identifies nobody", () => {
 test("seeding again replaces", () => {
   using store = Store.open(":memory:", [DANA, { ...DANA, plan: "Basic" }]);
   expect(store.customer("C-1042")?.plan).toBe("Basic");
+});
+
+test("the database and its journals are their owner's only", () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), "agent-store-"));
+  using _store = Store.open(join(folder.path, "agent.sqlite"), [DANA]);
+  const files = readdirSync(folder.path);
+  expect(files).toContain("agent.sqlite-wal");
+  for (const file of files) expect(statSync(join(folder.path, file)).mode & 0o077).toBe(0);
+});
+
+test("card numbers are masked before they are written", () => {
+  using store = Store.open(":memory:");
+  store.startCall(START);
+  store.addTurn("call-1", { role: "caller", text: "it is 4111 1111 1111 1111", at: NOON });
+  store.endCall("call-1", { outcome: "escalated", summary: "card 4111111111111111", at: NOON });
+  expect(store.turns("call-1")[0]?.text).toBe("it is ****1111");
+  expect(store.call("call-1")?.summary).toBe("card ****1111");
 });
 
 test("hostile ids are data", () => {

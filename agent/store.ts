@@ -1,5 +1,7 @@
+import { chmodSync, closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { CustomerSeed } from "./config.ts";
+import { maskPaymentCards } from "./payment-card.ts";
 
 export type Customer = CustomerSeed;
 
@@ -30,7 +32,10 @@ export interface CallEnd {
   readonly at: Date;
 }
 
-/** One finished turn. `text` is what was said; for the agent, what the caller heard of it. */
+/**
+ * One finished turn. `text` is what was said; for the agent, what the caller heard of it. Payment
+ * card numbers are masked before they are written.
+ */
 export interface Turn {
   readonly role: "caller" | "agent" | "tool";
   readonly text: string;
@@ -94,6 +99,7 @@ export class Store implements Disposable {
 
   /** `path` may be ":memory:". `customers` are written over those of the same id. */
   static open(path: string, customers: readonly Customer[] = []): Store {
+    if (path !== ":memory:") keepToOwner(path);
     const database = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 2000 });
     database.exec(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON",
@@ -147,7 +153,7 @@ export class Store implements Disposable {
     this.#statement(`INSERT INTO turns VALUES (?1, ${number}, ?2, ?3, ?4, ?5)`).run(
       callId,
       role,
-      text,
+      maskPaymentCards(text),
       interrupted ? 1 : 0,
       at.toISOString(),
     );
@@ -160,7 +166,7 @@ export class Store implements Disposable {
       at.toISOString(),
       outcome,
       detail ?? null,
-      summary ?? null,
+      summary === undefined ? null : maskPaymentCards(summary),
       id,
     );
   }
@@ -226,6 +232,12 @@ export class Store implements Disposable {
     this.#prepared.set(sql, prepared);
     return prepared;
   }
+}
+
+/** Transcripts are nobody else's to read; SQLite gives its journals the same mode. */
+function keepToOwner(path: string): void {
+  closeSync(openSync(path, "a", 0o600));
+  chmodSync(path, 0o600);
 }
 
 type Row = ReturnType<StatementSync["get"]>;
