@@ -170,7 +170,10 @@ export class Call {
   /** Binds a media socket to the call; false if the call is over, has one, or is another. */
   attachMedia(socket: WebSocket, connectionId: string | undefined): boolean {
     const alive = this.#socket !== undefined && this.#socket.readyState <= this.#socket.OPEN;
-    if (this.#state === "ended" || alive || this.#isForeign(connectionId)) return false;
+    // The service always says which call a socket belongs to; before the answer's response is here,
+    // only the token does.
+    const belongs = this.#connectionId === undefined || connectionId === this.#connectionId;
+    if (this.#state === "ended" || alive || !belongs) return false;
     if (this.#socket === undefined) this.#media.resolve(socket);
     else this.#onMediaReturned?.(socket);
     this.#socket = socket;

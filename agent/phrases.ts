@@ -30,6 +30,9 @@ export const REPROMPTS = [
   "I cannot hear you. Please tell me how I can help.",
 ];
 
+/** "Dispute of a charge" is a topic; a sentence is none. */
+const TOPIC_WORDS = 4;
+
 /** The first words, which show the caller that nothing has to be said twice. */
 export function greeting(
   company: string,
@@ -37,11 +40,20 @@ export function greeting(
   { transferReason }: CallerContext,
 ): string {
   const name = customer === undefined ? "" : (speakable(customer.name).split(" ")[0] ?? "");
-  const reason = speakable(transferReason ?? "");
+  const reason = topicOf(transferReason ?? "");
   const hello = name === "" ? "Hello" : `Hello ${name}`;
   const thanks = company === "" ? "thank you for calling" : `thank you for calling ${company}`;
   const topic = reason === "" ? thanks : `I see you are calling about ${reason}`;
   return `${hello}, ${topic}. How can I help you today?`;
+}
+
+/**
+ * A reason of a few words. The greeting becomes part of the model's history: a header that is longer
+ * than a topic stays data, and is not put into the agent's mouth.
+ */
+function topicOf(reason: string): string {
+  const topic = speakable(reason);
+  return topic.split(" ").length > TOPIC_WORDS ? "" : topic;
 }
 
 /** Header values and names become speech: letters, digits and single spaces, not long. */

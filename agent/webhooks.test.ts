@@ -4,7 +4,7 @@ import { type AddressInfo, connect as connectTcp } from "node:net";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { CONNECTION_ID, cloudEvent, until } from "./testing/call-service.ts";
+import { cloudEvent, until } from "./testing/call-service.ts";
 import { connect, INCOMING, post, startWorld, type World } from "./testing/world.ts";
 
 const SECRET = { EVENT_GRID_SECRET: "event grid secret" };
@@ -214,7 +214,7 @@ test("a media socket needs the call's token and the service's", async () => {
   expect(await refusal(url)).toBe(401);
   expect(await refusal(url.replace(/.{4}$/, "AAAA"), token)).toBe(403);
   expect(await refusal(url.replace("/media/", "/other/"), token)).toBe(404);
-  const media = await world.calls.openMedia({ ...token, "x-ms-call-connection-id": CONNECTION_ID });
+  const media = await world.calls.openMedia(token);
   expect(media.socket.readyState).toBe(WebSocket.OPEN);
 });
 
@@ -230,11 +230,11 @@ test("a media token works once while its socket lives, and not after the call", 
   expect(await refusal(url)).toBe(403);
 });
 
-test("a media socket of another connection is refused", async () => {
+test.each(["another", ""])("a media socket of connection %j is refused", async (connectionId) => {
   await using world = await startWorld();
   await callbackUrl(world);
   await world.calls.event("CallConnected");
-  const media = await world.calls.openMedia({ "x-ms-call-connection-id": "another" });
+  const media = await world.calls.openMedia({ "x-ms-call-connection-id": connectionId });
   const [code] = await once(media.socket, "close");
   expect(code).toBe(1008);
 });

@@ -77,7 +77,8 @@ export async function startCallService(options: CallServiceOptions = {}): Promis
     openMedia: async (headers = {}) => {
       const { body } = await request(/:answer$/);
       const { transportUrl } = body["mediaStreamingOptions"] as { transportUrl: string };
-      const socket = new WebSocket(transportUrl, { headers });
+      const own = { "x-ms-call-connection-id": CONNECTION_ID };
+      const socket = new WebSocket(transportUrl, { headers: { ...own, ...headers } });
       sockets.push(socket);
       return mediaSide(socket, options.rateHz ?? 16_000);
     },
