@@ -42,8 +42,12 @@ export interface LabOptions {
   folder?: string;
   /** Default: a good one. */
   sbcCertificate?: SbcCertificate;
+  /** The trunk's own switch: the SBC gets the transfer's target and headers in the REFER. Default false. */
+  directTransfer?: boolean;
   /** From a chat request to the model's first token. Default 150 ms. */
   firstTokenMs?: number;
+  /** From one of its tokens to the next. Default 15 ms. */
+  tokenMs?: number;
   /** Fixed ports and key, for an agent that is configured before the lab starts. Default: any. */
   services?: AzureAddresses;
   /** Which drachtio daemons the applications run on; see `LINECHECK_DRACHTIO` in the README. */
@@ -76,7 +80,10 @@ export interface Lab extends AsyncDisposable {
   readonly ca: string;
   /** Settings that point the bundled agent at this lab, by environment name. */
   readonly agentEnvironment: Readonly<Record<string, string>>;
-  /** Subscribes the agent's webhook to IncomingCall, as one would in Event Grid. */
+  /**
+   * Subscribes the agent's webhook to IncomingCall, as one would in Event Grid. It takes the place of
+   * the one before, whose calls go on.
+   */
   useAgent(webhookUrl: string): Promise<void>;
   /** The customer calls; resolves when the call is answered. */
   call(number: string, options?: LabCallRequest): Promise<LabCall>;
@@ -95,6 +102,8 @@ export interface QuietOptions {
 }
 
 const TRUNK_ONLINE_TIMEOUT_MS = 10_000;
+/** The Event Grid subscription of the agent under test. */
+const SUBSCRIPTION = "agent";
 
 /**
  * Starts every party and wires them. Resolves when the SBC's trunk is Online at ACS, or, where its
@@ -139,6 +148,8 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
       sbcPort: portOf(daemons.sbc, "tls"),
       at: options.services,
       firstTokenMs: options.firstTokenMs,
+      tokenMs: options.tokenMs,
+      directTransfer: options.directTransfer ?? false,
       ids: options.ids,
       routeBy: isEmbedded(options.drachtio) ? "name" : "address",
     },
@@ -169,7 +180,8 @@ function describeLab(world: World, people: People, opened: AsyncDisposableStack)
     },
     agentEnvironment: agentEnvironment(world, world.fixtures),
     async useAgent(webhookUrl) {
-      await acs.subscribe(webhookUrl);
+      acs.unsubscribe(SUBSCRIPTION);
+      await acs.subscribe(webhookUrl, { name: SUBSCRIPTION });
     },
     call: (number, request) => people.call(number, request),
     nextQueueCall: (wait) => people.nextQueueCall(wait),

@@ -7,6 +7,8 @@ export const BUDGETS = {
   /** Caller's last sound to the reply's first audible sample; scripted service delays included. */
   responseTimeP50Ms: 800,
   responseTimeP95Ms: 1500,
+  /** Caller's last sound to anything of the agent, whatever fails: docs/agent.md's rule. */
+  unexplainedSilenceMs: 4000,
   /** From the caller's first sound over a reply to the agent's last audible frame. */
   silenceAfterBargeInMs: 300,
   /** REFER accepted to the INVITE at the queue. */

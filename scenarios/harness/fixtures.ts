@@ -1,10 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readConfig } from "../../agent/config.ts";
-import { type Agent, startAgent } from "../../agent/service.ts";
 import { type Lab, startLab } from "../../simulator/lab.ts";
 import { textLadder } from "../../simulator/report/ladder.ts";
 import type { Trace } from "../../simulator/trace.ts";
+import { type AgentFixture, startAgents } from "./agents.ts";
+import { filesWith, secretsOf } from "./canaries.ts";
 import { openFolder } from "./folder.ts";
 import { type CarriesHeaders, carriesHeaders } from "./headers.ts";
 import { Line, type WithinOptions } from "./line.ts";
@@ -33,14 +33,6 @@ export interface Fixtures {
   readonly lab: Lab;
   /** Aborted when the scenario is over. */
   readonly signal: AbortSignal;
-}
-
-/** The agent under test. */
-export interface AgentFixture {
-  /** Where it takes IncomingCall. */
-  readonly webhookUrl: string;
-  /** The bundled agent itself; `undefined` where another one is tested. */
-  readonly bundled: Agent | undefined;
 }
 
 export interface PhoneFixture {
@@ -98,8 +90,13 @@ export async function startRun(start: RunStart): Promise<ScenarioRun> {
         faults: [...(options.faults ?? []), ...settings.faults],
       }),
     );
-    const agent = await findAgent(lab, start, opened);
-    await lab.useAgent(agent.webhookUrl);
+    const agent = opened.use(
+      await startAgents(lab, {
+        agentUrl: settings.agentUrl,
+        settings: { ...options.agent, ...settings.agentEnvironment },
+        signal,
+      }),
+    );
     const steps = new Steps({
       trace: lab.trace,
       traceFile: join(folder, "trace.jsonl"),
@@ -119,17 +116,6 @@ export async function startRun(start: RunStart): Promise<ScenarioRun> {
   }
 }
 
-async function findAgent(
-  lab: Lab,
-  { options, settings }: RunStart,
-  opened: AsyncDisposableStack,
-): Promise<AgentFixture> {
-  if (settings.agentUrl !== undefined) return { webhookUrl: settings.agentUrl, bundled: undefined };
-  const environment = { ...lab.agentEnvironment, ...options.agent, ...settings.agentEnvironment };
-  const bundled = opened.use(await startAgent(readConfig(environment)));
-  return { webhookUrl: bundled.webhookUrl, bundled };
-}
-
 function closing(opened: AsyncDisposableStack, lab: Lab, folder: string): AsyncDisposable {
   return {
     async [Symbol.asyncDispose]() {
@@ -138,6 +124,8 @@ function closing(opened: AsyncDisposableStack, lab: Lab, folder: string): AsyncD
       } finally {
         await opened.disposeAsync();
       }
+      const files = filesWith(folder, secretsOf(lab.agentEnvironment));
+      if (files.length > 0) throw new Error(`a secret of the agent stands in ${files.join(", ")}`);
     },
   };
 }
@@ -235,7 +223,7 @@ async function finish({ lab, agent }: Fixtures, steps: Steps): Promise<void> {
       signal,
       timeoutMs: AFTERMATH_TIMEOUT_MS,
       also: () => {
-        const calls = agent.bundled?.activeCalls ?? 0;
+        const calls = agent.activeCalls;
         return calls > 0 ? `${calls} call(s) at the agent` : undefined;
       },
     });

@@ -55,6 +55,13 @@ export class Line {
     );
   }
 
+  /** Plays a WAV file that is no speech to anybody: a tone, a cough. */
+  plays(file: string): Promise<void> {
+    return this.#steps.run(`${this.#who} plays ${file}`, (signal) =>
+      this.#call.play(file, { signal }),
+    );
+  }
+
   /** Presses keys; they travel as RFC 4733 events. */
   presses(digits: string): Promise<void> {
     return this.#steps.run(`${this.#who} presses ${digits}`, (signal) =>

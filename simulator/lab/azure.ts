@@ -39,6 +39,8 @@ export interface AzureOptions {
   /** Default: any free ports and random secrets. */
   readonly at: AzureAddresses | undefined;
   readonly firstTokenMs: number | undefined;
+  readonly tokenMs: number | undefined;
+  readonly directTransfer: boolean;
   readonly ids: IdSource | undefined;
   /** `address` for SBCs whose SIP server knows names by DNS only. */
   readonly routeBy: "name" | "address";
@@ -76,12 +78,12 @@ export async function startAzure(
   options: AzureOptions,
   opened: AsyncDisposableStack,
 ): Promise<Azure> {
-  const { clock, trace, faults, certificates, sbcPort, at } = options;
+  const { clock, trace, faults, certificates, sbcPort, at, directTransfer } = options;
   const resource = createResource({
     name: "lab",
     ...(at === undefined ? {} : { accessKey: at.accessKey, resourceId: at.resourceId }),
     domains: [SBC_DOMAIN],
-    trunks: [{ fqdn: SBC_FQDN, sipSignalingPort: sbcPort, address: "127.0.0.1" }],
+    trunks: [{ fqdn: SBC_FQDN, sipSignalingPort: sbcPort, address: "127.0.0.1", directTransfer }],
     routes: [{ name: "human queue", numberPattern: `^\\${NUMBERS.queue}$`, trunks: [SBC_FQDN] }],
   });
   const directRouting = opened.use(
@@ -139,7 +141,7 @@ function startLabSpeech({ clock, trace, faults, voices, at }: AzureOptions): Pro
 }
 
 function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> {
-  const { clock, trace, faults, at, firstTokenMs = 150 } = options;
+  const { clock, trace, faults, at, firstTokenMs = 150, tokenMs } = options;
   return startOpenAi({
     clock,
     faults,
@@ -149,6 +151,7 @@ function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> 
     deployments: [DEPLOYMENT],
     port: at?.openaiPort ?? 0,
     firstTokenMs,
+    ...(tokenMs === undefined ? {} : { tokenMs }),
   });
 }
 

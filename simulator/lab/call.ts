@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { type Audio, FRAME_MS } from "../media/frame.ts";
 import { legAudio, type Recording } from "../media/recording.ts";
-import { writeWav } from "../media/wav.ts";
+import { readWav, writeWav } from "../media/wav.ts";
 import type { PhoneCall } from "../phone/phone-call.ts";
 import type { PartyTrace } from "../trace.ts";
 import type { Voices } from "./voices.ts";
@@ -22,6 +22,8 @@ export interface LabCall extends AsyncDisposable {
   readonly gaps: readonly Gap[];
   /** Speaks a text, or plays a WAV file if the text is the path of one. */
   say(text: string, options?: { signal?: AbortSignal }): Promise<void>;
+  /** Plays a WAV file that no ear knows the words of: a tone, a cough. */
+  play(file: string, options?: { signal?: AbortSignal }): Promise<void>;
   press(digits: string, options?: { signal?: AbortSignal }): Promise<void>;
   hangUp(): Promise<void>;
   /** Rejects with {@link CallStillUp} when nobody hung up in time. */
@@ -99,6 +101,9 @@ export function openLabCall(options: LabCallOptions): LabCall {
     gaps: gaps.runs,
     async say(text, say) {
       await call.say(await audioFor(text), say);
+    },
+    async play(file, play) {
+      await call.say(await readWav(file), play);
     },
     press: (digits, press) => call.press(digits, press),
     hangUp: () => call.hangUp(),
