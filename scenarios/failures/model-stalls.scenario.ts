@@ -1,3 +1,4 @@
+import { BUDGETS } from "../harness/budgets.ts";
 import { expect, scenario } from "../harness/scenario.ts";
 
 scenario(
@@ -15,6 +16,7 @@ scenario(
     await call.hears("technical problem");
     const handoff = await queue.nextCall();
     expect(handoff.reason).toBe("billing");
+    expect(call).toHaveResponseTime({ p95Ms: BUDGETS.unexplainedSilenceMs });
     await call.hangsUp();
   },
   { agent: { AZURE_OPENAI_STALL_TIMEOUT_MS: "4000", AZURE_OPENAI_MAX_RETRIES: "0" } },
