@@ -11,10 +11,14 @@ import type { Ivr } from "./ivr/ivr.ts";
 import type { Queue } from "./ivr/queue.ts";
 import { type AzureAddresses, agentEnvironment, startAzure } from "./lab/azure.ts";
 import type { LabCall } from "./lab/call.ts";
-import { issueCertificates, readCertificates, type SbcCertificate } from "./lab/certificates.ts";
+import {
+  configuredCertificates,
+  issueCertificates,
+  type SbcCertificate,
+  sbcName,
+} from "./lab/certificates.ts";
 import { readCustomers } from "./lab/customers.ts";
 import { addressOf, type HostTable, portOf, startDaemons, startTelephony } from "./lab/network.ts";
-import { SBC_FQDN } from "./lab/numbers.ts";
 import { type LabCallRequest, People, type QueueCall } from "./lab/people.ts";
 import { startAll } from "./lab/start-all.ts";
 import { startVoices } from "./lab/voices.ts";
@@ -134,11 +138,12 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   const fixtures = options.fixtures ?? join(HOME, "fixtures");
   const [[voices], certificates] = await Promise.all([
     startAll(opened, [startVoices({ audioFolder: join(fixtures, "audio") })]),
-    options.certificates !== undefined && sbcCertificate === "good"
-      ? readCertificates(options.certificates)
-      : issueCertificates(clock, sbcCertificate),
+    options.certificates === undefined
+      ? issueCertificates(clock, sbcCertificate)
+      : configuredCertificates(options.certificates, sbcCertificate),
   ]);
-  const ground = { clock, trace, faults, certificates };
+  const sbcFqdn = sbcName(sbcCertificate);
+  const ground = { clock, trace, faults, certificates, sbcFqdn };
   const hosts: HostTable = new Map();
   const daemons = await startDaemons({ ...ground, hosts, drachtio: options.drachtio }, opened);
   const azure = await startAzure(
@@ -163,7 +168,7 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
     opened,
   );
   if (sbcCertificate === "good") {
-    await directRouting.waitForOnline(SBC_FQDN, { timeoutMs: TRUNK_ONLINE_TIMEOUT_MS });
+    await directRouting.waitForOnline(sbcFqdn, { timeoutMs: TRUNK_ONLINE_TIMEOUT_MS });
   }
   return { ...ground, voices, daemons, fixtures, customers, ...azure, ...telephony };
 }
@@ -172,7 +177,6 @@ function describeLab(world: World, people: People, opened: AsyncDisposableStack)
   const { daemons, certificates, acs } = world;
   return {
     ...world,
-    sbcFqdn: SBC_FQDN,
     ca: certificates.ca,
     carrierAddress: {
       udp: addressOf(daemons.carrier, "udp"),

@@ -12,7 +12,7 @@ import { type OpenAi, startOpenAi } from "../openai/server.ts";
 import { type Speech, startSpeech } from "../speech/server.ts";
 import type { Trace } from "../trace.ts";
 import type { LabCertificates } from "./certificates.ts";
-import { NUMBERS, SBC_DOMAIN, SBC_FQDN, VOICES } from "./numbers.ts";
+import { NUMBERS, SBC_DOMAIN, VOICES } from "./numbers.ts";
 import { startAll } from "./start-all.ts";
 import type { Voices } from "./voices.ts";
 
@@ -34,6 +34,7 @@ export interface AzureOptions {
   readonly faults: FaultPlan;
   readonly certificates: LabCertificates;
   readonly voices: Voices;
+  readonly sbcFqdn: string;
   /** Port of the SBC's TLS contact, as paired in the resource. */
   readonly sbcPort: number;
   /** Default: any free ports and random secrets. */
@@ -78,13 +79,13 @@ export async function startAzure(
   options: AzureOptions,
   opened: AsyncDisposableStack,
 ): Promise<Azure> {
-  const { clock, trace, faults, certificates, sbcPort, at, directTransfer } = options;
+  const { clock, trace, faults, certificates, sbcFqdn, sbcPort, at, directTransfer } = options;
   const resource = createResource({
     name: "lab",
     ...(at === undefined ? {} : { accessKey: at.accessKey, resourceId: at.resourceId }),
     domains: [SBC_DOMAIN],
-    trunks: [{ fqdn: SBC_FQDN, sipSignalingPort: sbcPort, address: "127.0.0.1", directTransfer }],
-    routes: [{ name: "human queue", numberPattern: `^\\${NUMBERS.queue}$`, trunks: [SBC_FQDN] }],
+    trunks: [{ fqdn: sbcFqdn, sipSignalingPort: sbcPort, address: "127.0.0.1", directTransfer }],
+    routes: [{ name: "human queue", numberPattern: `^\\${NUMBERS.queue}$`, trunks: [sbcFqdn] }],
   });
   const directRouting = opened.use(
     await startDirectRouting({

@@ -7,7 +7,8 @@ import {
   type IssuedCertificate,
 } from "../certificates.ts";
 import type { Clock } from "../clock.ts";
-import { MICROSOFT_PROXIES, SBC_FQDN } from "./numbers.ts";
+import { DrachtioUnavailable } from "../drachtio/real.ts";
+import { MICROSOFT_PROXIES, RENAMED_SBC_FQDN, SBC_FQDN } from "./numbers.ts";
 
 /** What is wrong with the SBC's certificate, if anything. */
 export type SbcCertificate = "good" | "wrong-host" | "expired" | "unknown-ca" | "client-auth-only";
@@ -50,6 +51,25 @@ export function readCertificates(folder: string): LabCertificates {
   };
 }
 
+/**
+ * The SBC's name in Contact and at ACS. With `wrong-host` it is this that differs, not the
+ * certificate: a daemon that runs before the lab keeps the certificate it was started with.
+ */
+export function sbcName(sbcCertificate: SbcCertificate): string {
+  return sbcCertificate === "wrong-host" ? RENAMED_SBC_FQDN : SBC_FQDN;
+}
+
+/** Certificates for a lab whose SBC runs on a daemon that was configured from `folder`. */
+export function configuredCertificates(
+  folder: string,
+  sbcCertificate: SbcCertificate,
+): LabCertificates {
+  if (sbcCertificate === "good" || sbcCertificate === "wrong-host") return readCertificates(folder);
+  throw new DrachtioUnavailable(
+    `the SBC's daemon has its certificate from ${folder}: it cannot have one that is ${sbcCertificate}`,
+  );
+}
+
 export async function issueCertificates(
   clock: Clock,
   sbcCertificate: SbcCertificate,
@@ -78,7 +98,6 @@ async function issueSbc(
   authority: CertificateAuthority,
   { clock, keyPair, sbcCertificate }: SbcIssue,
 ): Promise<IssuedCertificate> {
-  const name = sbcCertificate === "wrong-host" ? "sbc.other.test" : SBC_FQDN;
   const expired = {
     notBefore: new Date(clock.date().getTime() - 30 * DAY_MS),
     notAfter: new Date(clock.date().getTime() - DAY_MS),
@@ -88,8 +107,8 @@ async function issueSbc(
       ? await createCertificateAuthority({ clock, commonName: "somebody else's CA" })
       : authority;
   return issuer.issue({
-    commonName: name,
-    hosts: [name],
+    commonName: SBC_FQDN,
+    hosts: [SBC_FQDN],
     keyPair,
     ...(sbcCertificate === "client-auth-only" ? { usages: ["clientAuth"] } : {}),
     ...(sbcCertificate === "expired" ? expired : {}),

@@ -10,7 +10,7 @@ import { type Sbc, startSbc } from "../sbc/sbc.ts";
 import type { Trace } from "../trace.ts";
 import type { LabCertificates } from "./certificates.ts";
 import type { Customer } from "./customers.ts";
-import { MENU, MICROSOFT_PROXIES, NUMBERS, PROMPTS, SBC_FQDN, VOICES } from "./numbers.ts";
+import { MENU, MICROSOFT_PROXIES, NUMBERS, PROMPTS, VOICES } from "./numbers.ts";
 import { startAll } from "./start-all.ts";
 import type { Voices } from "./voices.ts";
 
@@ -76,6 +76,7 @@ export async function startDaemons(
 type DaemonContacts = DrachtioDaemonOptions["contacts"];
 
 export interface TelephonyOptions extends NetworkOptions {
+  readonly sbcFqdn: string;
   readonly daemons: Daemons;
   readonly voices: Voices;
   readonly customers: readonly Customer[];
@@ -119,12 +120,12 @@ export async function startTelephony(
 }
 
 function startLabSbc(options: TelephonyOptions): Promise<Sbc> {
-  const { clock, trace, faults, daemons, directRouting, optionsIntervalMs } = options;
+  const { clock, trace, faults, daemons, directRouting, sbcFqdn, optionsIntervalMs } = options;
   return startSbc({
     clock,
     trace: trace.as("sbc"),
     drachtio: daemons.sbc.control,
-    fqdn: SBC_FQDN,
+    fqdn: sbcFqdn,
     domainSide: {
       port: portOf(daemons.sbc, "tls"),
       proxies: directRouting.datacenters.map(({ name, host, port }) => ({ name, host, port })),

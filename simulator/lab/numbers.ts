@@ -11,6 +11,8 @@ export const NUMBERS = {
 } as const;
 
 export const SBC_FQDN = "sbc.linecheck.test";
+/** An SBC that goes by a name its certificate is not for. */
+export const RENAMED_SBC_FQDN = "sbc2.linecheck.test";
 export const SBC_DOMAIN = "linecheck.test";
 
 /** The names of Microsoft's SIP proxies, in the order in which an SBC tries them. */
