@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { createCertificateAuthority } from "../certificates.ts";
 import { systemClock } from "../clock.ts";
 import { silentTrace } from "../trace.ts";
-import { connectDrachtio, sendRequest } from "./application.ts";
+import { connectDrachtio } from "./application.ts";
 import { type DrachtioDaemonOptions, startDrachtioDaemon } from "./daemon.ts";
 import { openTestDaemon, request, SDP } from "./testing/daemon.ts";
 import { answer, header, openTestPeer } from "./testing/peer.ts";
@@ -21,81 +21,6 @@ async function openDaemon(options: Partial<DrachtioDaemonOptions>) {
   onTestFinished(() => srf[Symbol.asyncDispose]());
   return { daemon, srf };
 }
-
-/** A phone that speaks SIP over WebSocket, as text. */
-async function openBrowser(port: number) {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}`, "sip");
-  onTestFinished(() => socket.close());
-  const received: string[] = [];
-  const news = new EventTarget();
-  socket.addEventListener("message", ({ data }) => {
-    received.push(String(data));
-    news.dispatchEvent(new Event("text"));
-  });
-  await once(socket, "open");
-  return {
-    send: (text: string) => socket.send(text.replaceAll(/\r?\n/g, "\r\n")),
-    async receive(pattern: RegExp): Promise<string> {
-      for (;;) {
-        const at = received.findIndex((text) => pattern.test(text));
-        if (at !== -1) return received.splice(at, 1)[0] ?? "";
-        await once(news, "text", { signal: AbortSignal.timeout(3_000) });
-      }
-    },
-  };
-}
-
-const REGISTER = `REGISTER sip:queue.test SIP/2.0
-Via: SIP/2.0/WS abc.invalid;branch=z9hG4bK-reg-1
-Max-Forwards: 70
-From: <sip:agent@queue.test>;tag=r1
-To: <sip:agent@queue.test>
-Call-ID: reg-1
-CSeq: 1 REGISTER
-Contact: <sip:x7@abc.invalid;transport=ws>;expires=60
-Content-Length: 0
-
-`;
-
-test("an application calls a phone on the WebSocket it registered with", async () => {
-  const { daemon, srf } = await openDaemon({
-    contacts: [{ transport: "ws", host: "127.0.0.1", port: 0 }],
-  });
-  const registered = new Promise<string>((resolve) => {
-    srf.use("register", (req, res) => {
-      res.send(200, { headers: { Contact: req.get("Contact"), Expires: "60" } });
-      resolve(req.protocol);
-    });
-  });
-  const browser = await openBrowser(daemon.contacts[0]?.port ?? 0);
-  browser.send(REGISTER);
-  expect(await registered).toBe("tcp");
-  await browser.receive(/^SIP\/2.0 200/);
-
-  const calling = srf.createUAC("sip:x7@abc.invalid;transport=ws", { localSdp: SDP });
-  const invite = await browser.receive(/^INVITE sip:x7@abc.invalid;transport=ws /);
-  expect(header(invite, "Contact")).toBe(
-    `<sip:127.0.0.1:${daemon.contacts[0]?.port};transport=ws>`,
-  );
-  const contact = "Contact: <sip:x7@abc.invalid;transport=ws>";
-  browser.send(answer(invite, "200 OK", [contact, "", SDP]));
-  const dialog = await calling;
-  expect(await browser.receive(/^ACK/)).toMatch(/^ACK sip:x7@abc.invalid;transport=ws /);
-  const ended = new Promise((resolve) => {
-    dialog.destroy(undefined, resolve);
-  });
-  browser.send(answer(await browser.receive(/^BYE/), "200 OK"));
-  await ended;
-});
-
-test("an unregistered phone cannot be called", async () => {
-  const { srf } = await openDaemon({
-    contacts: [{ transport: "ws", host: "127.0.0.1", port: 0 }],
-    resolve: () => undefined,
-  });
-  const response = sendRequest(srf, "sip:x7@abc.invalid;transport=ws", { method: "OPTIONS" });
-  await expect(response).resolves.toMatchObject({ status: 503 });
-});
 
 test("daemons meet over TLS, each showing its certificate", async () => {
   const clock = systemClock();

@@ -1,6 +1,8 @@
+import type { SipConnection } from "../sip/connection.ts";
 import { SipError } from "../sip/error.ts";
 import { type SipRequest, SipResponse } from "../sip/message.ts";
 import type { ClientTransaction, Flow, SendOptions } from "../sip/transaction.ts";
+import type { SipUri } from "../sip/uri.ts";
 import {
   type ApplicationMessage,
   headerOf,
@@ -18,7 +20,7 @@ import {
   OWNED_CANCEL,
 } from "./compose.ts";
 import type { Contact } from "./contact.ts";
-import { type Context, notify } from "./context.ts";
+import { type Context, contactOf, notify } from "./context.ts";
 import type { ControlConnection } from "./control.ts";
 import { Dialog, dialogId } from "./dialog.ts";
 import { Forks } from "./forks.ts";
@@ -88,7 +90,7 @@ export class Outgoing {
     const destination = readSipUri(routeUrl ?? line.uri);
     if (destination === undefined) return refuse(`invalid request-uri: ${message.startLine}`);
     const flow = this.#context.registrations.find(routeUrl ?? line.uri);
-    const contact = contactFor(this.#context.contacts, destination);
+    const contact = this.#contactFor(destination, flow);
     if (contact === undefined) return refuse("requested protocol/transport not available");
     const target = endpointOf(destination, contact.transport);
     if (flow === undefined && isOurs(this.#context.contacts, target)) {
@@ -106,6 +108,12 @@ export class Outgoing {
     const options = flow === undefined ? { target, localAddress } : { connection: flow };
     if (request.method === "INVITE") this.#context.cdrs.attempt("application", request);
     this.#send(order, request, options, { contact, dialog: undefined });
+  }
+
+  /** A phone says `transport=ws` of a secure WebSocket, too: what it registered on counts. */
+  #contactFor(destination: SipUri, flow: SipConnection | undefined): Contact | undefined {
+    const { contacts } = this.#context;
+    return flow === undefined ? contactFor(contacts, destination) : contactOf(contacts, flow);
   }
 
   #inDialog(order: Order, dialogIdToken: string): void {
