@@ -1,6 +1,7 @@
 import type { SipRequest } from "../sip/message.ts";
+import { readSessionExpires } from "../sip/session-timer.ts";
 import { type ApplicationMessage, headerOf, type StatusLine } from "./application-message.ts";
-import { MIN_SESSION_EXPIRES_S, readSessionExpires } from "./session-timer.ts";
+import { MIN_SESSION_EXPIRES_S } from "./session-timer.ts";
 
 /** 2xx answers that carry the place of later requests (RFC 3261 §12.1.1, §12.2.2, RFC 3311 §5.2). */
 const WANTS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE"]);

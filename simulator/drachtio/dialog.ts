@@ -1,8 +1,8 @@
-import type { Timer } from "../clock.ts";
 import type { SipConnection } from "../sip/connection.ts";
 import { dialogIdOf, Dialog as SipDialog } from "../sip/dialog.ts";
 import { parseNameAddr } from "../sip/fields.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../sip/message.ts";
+import type { SessionTimer } from "../sip/session-timer.ts";
 import type { ClientTransaction } from "../sip/transaction.ts";
 import { parseUri } from "../sip/uri.ts";
 import type { Contact } from "./contact.ts";
@@ -36,7 +36,7 @@ export class Dialog {
   /** Our last SDP, for refreshing the session. */
   localSdp: Buffer | undefined;
   sessionExpiresS = 0;
-  sessionTimer: Timer | undefined;
+  sessionTimer: SessionTimer | undefined;
 
   private constructor(request: SipRequest, sip: SipDialog, parts: DialogParts) {
     this.id = dialogId(request);

@@ -1,4 +1,5 @@
 import type { SipResponse } from "../sip/message.ts";
+import { endsSession } from "../sip/session-timer.ts";
 import type { ClientTransaction } from "../sip/transaction.ts";
 import type { CdrReason } from "./cdr.ts";
 import { type Context, notifyUnsolicited } from "./context.ts";
@@ -46,6 +47,7 @@ export class OwnRequests {
 
   #end(dialog: Dialog, why: string): ClientTransaction {
     this.#context.dialogs.remove(dialog);
+    for (const invite of dialog.pending) invite.cancel();
     for (const { transaction, response } of dialog.unacknowledged.splice(0)) {
       const { request, nextHop } = dialog.sip.ack(response.cseq.number);
       // A broken path keeps the ACK from arriving, and the BYE after it; both ends time out then.
@@ -56,8 +58,12 @@ export class OwnRequests {
     return this.#context.stack.request(bye, dialogHop(dialog, nextHop));
   }
 
-  /** Refreshes a session on the daemon's own account; the peer's refusal ends the call. */
+  /**
+   * Refreshes a session on the daemon's own account. While an INVITE of the application is under
+   * way there must be no other (RFC 3261 §14.1), and the session may be refreshed by that one.
+   */
   refresh(dialog: Dialog): void {
+    if (dialog.pending.size > 0) return dialog.sessionTimer?.refreshLater();
     const { localSdp, sessionExpiresS, contact } = dialog;
     const headers = {
       Contact: `<${contact.uri}>`,
@@ -68,6 +74,8 @@ export class OwnRequests {
     const body = localSdp ?? "";
     const { request, nextHop } = dialog.sip.request("INVITE", { headers, body });
     const transaction = this.#context.stack.request(request, dialogHop(dialog, nextHop));
+    dialog.pending.add(transaction);
+    transaction.onEnd(() => dialog.pending.delete(transaction));
     transaction.final.then(
       (response) => this.#refreshed(dialog, transaction, response),
       () => this.hangUp(dialog, SESSION_EXPIRED),
@@ -75,7 +83,8 @@ export class OwnRequests {
   }
 
   #refreshed(dialog: Dialog, transaction: ClientTransaction, response: SipResponse): void {
-    if (response.status >= 300) return this.hangUp(dialog, SESSION_EXPIRED);
+    if (endsSession(response)) return this.hangUp(dialog, SESSION_EXPIRED);
+    if (response.status >= 300) return dialog.sessionTimer?.refreshLater();
     dialog.sip.receiveResponse(response);
     const { request, nextHop } = dialog.sip.ack(response.cseq.number);
     // Without its ACK the peer repeats its answer and then ends the call itself.
@@ -83,7 +92,7 @@ export class OwnRequests {
     this.#context.sessions.arm(dialog, "uac", response);
   }
 
-  /** The peer did not refresh the session in time. */
+  /** The session was not refreshed in time. */
   expire(dialog: Dialog): void {
     this.hangUp(dialog, SESSION_EXPIRED);
   }

@@ -76,10 +76,10 @@ test("a client that registers anew leaves nothing behind on its connection", () 
   expect(closing.size).toBe(0);
 });
 
-test("the longest time a client can ask for is no longer than a timer can be", async () => {
+test("the longest time a client can ask for is what it gets", async () => {
   const { clock, registrations, register } = start();
   register("<sip:x7@abc.invalid>;expires=4294967295");
-  await clock.advance(1_999_999_999);
+  await clock.advance(4_294_967_294_999);
   expect(registrations.find(URI)).toBeDefined();
   await clock.advance(1);
   expect([registrations.find(URI), clock.pending]).toEqual([undefined, 0]);

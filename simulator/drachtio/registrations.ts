@@ -4,7 +4,6 @@ import { isReliable } from "../sip/connection.ts";
 import { parseNameAddr } from "../sip/fields.ts";
 import type { SipRequest, SipResponse } from "../sip/message.ts";
 import { parseUri } from "../sip/uri.ts";
-import { LONGEST_TIMER_S } from "./session-timer.ts";
 
 const DEFAULT_EXPIRES_S = 3_600;
 
@@ -47,8 +46,7 @@ export class Registrations implements Disposable {
   #bind(key: string, connection: SipConnection, seconds: number): void {
     this.#forget(key);
     if (seconds === 0) return;
-    const lastsMs = Math.min(seconds, LONGEST_TIMER_S) * 1_000;
-    const expiry = this.#clock.after(lastsMs, () => this.#forget(key));
+    const expiry = this.#clock.after(seconds * 1_000, () => this.#forget(key));
     const forgetClose = connection.onClose(() => this.#forget(key));
     this.#bindings.set(key, { connection, expiry, forgetClose });
   }
@@ -72,8 +70,7 @@ function readBinding(element: string) {
   try {
     const { uri, parameters } = parseNameAddr(element);
     const key = keyOf(uri);
-    const expires = parameters.get("expires");
-    return key === undefined ? undefined : { key, expires: expires ? Number(expires) : undefined };
+    return key === undefined ? undefined : { key, expires: toSeconds(parameters.get("expires")) };
   } catch {
     // The application accepted a Contact we cannot read: there is nothing to remember.
     return undefined;
@@ -90,6 +87,10 @@ function keyOf(uri: string): string | undefined {
 }
 
 function expiresOf(message: SipRequest | SipResponse): number | undefined {
-  const value = message.get("Expires");
-  return value !== undefined && /^\d+$/.test(value) ? Number(value) : undefined;
+  return toSeconds(message.get("Expires"));
+}
+
+/** RFC 3261 §20.19: at most 2^32 - 1, which is ten digits. */
+function toSeconds(value: string | null | undefined): number | undefined {
+  return /^\d{1,10}$/.test(value ?? "") ? Number(value) : undefined;
 }

@@ -1,29 +1,8 @@
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { manualClock } from "../clock.ts";
-import { SipResponse } from "../sip/message.ts";
-import { readSessionExpires } from "./session-timer.ts";
 import { openTestDaemon, request, SDP, type TestDaemon } from "./testing/daemon.ts";
 import { answer, header } from "./testing/peer.ts";
-
-const response = (value: string) =>
-  new SipResponse({ status: 200, headers: { "Session-Expires": value } });
-
-test.each([
-  ["1800;refresher=uac", { seconds: 1800, refresher: "uac" }],
-  [" 90 ; REFRESHER = UAS ;x=y", { seconds: 90, refresher: "uas" }],
-  ["90", { seconds: 90, refresher: undefined }],
-  ["soon", undefined],
-])("Session-Expires %s is read", (value, session) => {
-  expect(readSessionExpires(response(value))).toEqual(session);
-});
-
-test("the compact form is read too", () => {
-  expect(readSessionExpires(new SipResponse({ status: 200, headers: { x: "90" } }))).toEqual({
-    seconds: 90,
-    refresher: undefined,
-  });
-});
 
 const ANSWERED = ["Contact: <sip:a@127.0.0.1:{port}>", "Content-Type: application/sdp", "", SDP];
 
@@ -70,12 +49,81 @@ test("the daemon refreshes when that is its part, with its last SDP", async () =
   expect(header(await lab.peer.receive(/^INVITE/), "CSeq")).toBe("2 INVITE");
 });
 
-test("a refused refresh ends the call", async () => {
+test.each(["408 Request Timeout", "481 Call Does Not Exist"])(
+  "a refresh refused with %s ends the call",
+  async (status) => {
+    const clock = manualClock();
+    await using lab = await openTestDaemon({ clock });
+    await called(lab, "uas");
+    await clock.advance(45_000);
+    lab.peer.send(answer(await lab.peer.receive(/^INVITE/), status));
+    expect(header(await lab.peer.receive(/^BYE/), "Reason")).toContain("Session timer expired");
+  },
+);
+
+test("after any other refusal the session is refreshed once more, and lasts until it expires", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  const { dialog } = await called(lab, "uas");
+  const ended = once(dialog, "destroy");
+  await clock.advance(45_000);
+  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "488 Not Acceptable Here"));
+  await lab.peer.receive(/^ACK/);
+  // The peer would hang up after 60 s: half of what is left until then.
+  await clock.advance(7_500);
+  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "488 Not Acceptable Here"));
+  await lab.peer.receive(/^ACK/);
+  await clock.advance(37_499);
+  expect(lab.daemon.load.dialogs).toBe(1);
+  expect(lab.peer.drain().filter((text) => /^(?:INVITE|BYE)/.test(text))).toEqual([]);
+  await clock.advance(1);
+  await lab.peer.receive(/^BYE/);
+  expect((await ended)[1]).toBe("Session timer expired");
+});
+
+test("a refresh that crosses the peer's own and is then taken starts the time anew", async () => {
   const clock = manualClock();
   await using lab = await openTestDaemon({ clock });
   await called(lab, "uas");
   await clock.advance(45_000);
-  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "481 Call Does Not Exist"));
+  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "491 Request Pending"));
+  await lab.peer.receive(/^ACK/);
+  await clock.advance(7_500);
+  const session = "Session-Expires: 90;refresher=uac";
+  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "200 OK", [session, ...ANSWERED]));
+  await lab.peer.receive(/^ACK/);
+  await clock.advance(44_999);
+  expect(lab.daemon.load.dialogs).toBe(1);
+  await clock.advance(1);
+  expect(header(await lab.peer.receive(/^INVITE/), "CSeq")).toBe("3 INVITE");
+});
+
+test("while an INVITE of the application is under way, the daemon sends none of its own", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  const { dialog } = await called(lab, "uas");
+  const modifying = (dialog as unknown as { modify(sdp: string): Promise<unknown> }).modify(SDP);
+  const refusal = modifying.catch((error: unknown) => error);
+  const reinvite = await lab.peer.receive(/^INVITE/);
+  lab.peer.send(answer(reinvite, "180 Ringing"));
+  await clock.advance(45_000);
+  // The application's own may have been repeated.
+  expect(lab.peer.drain().filter((text) => text.includes("CSeq: 2 INVITE"))).toEqual([]);
+  lab.peer.send(answer(reinvite, "488 Not Acceptable Here"));
+  expect(await refusal).toMatchObject({ status: 488 });
+  await clock.advance(7_500);
+  const refresh = await lab.peer.receive(/CSeq: 2 INVITE/);
+  expect(header(refresh, "Session-Expires")).toBe("90;refresher=uac");
+});
+
+test("a session that expires while its refresh rings is ended, and the refresh cancelled", async () => {
+  const clock = manualClock();
+  await using lab = await openTestDaemon({ clock });
+  await called(lab, "uas");
+  await clock.advance(45_000);
+  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "180 Ringing"));
+  await clock.advance(45_000);
+  await lab.peer.receive(/^CANCEL/);
   expect(header(await lab.peer.receive(/^BYE/), "Reason")).toContain("Session timer expired");
 });
 
@@ -100,16 +148,22 @@ test("a session shorter than 90 s is refused in a dialog", async () => {
   expect(header(refused, "Min-SE")).toBe("90");
 });
 
-test("a call we make keeps the session its answer asks for", async () => {
+test.each([
+  "90;refresher=uac",
+  "90",
+  // Shorter than RFC 4028 allows: no reason to refresh without a pause.
+  "0;refresher=uac",
+])("a call we make keeps the session its answer asks for: %s", async (session) => {
   const clock = manualClock();
   await using lab = await openTestDaemon({ clock });
   const calling = lab.srf.createUAC(`sip:a@127.0.0.1:${lab.peer.port}`, { localSdp: SDP });
   const invite = await lab.peer.receive(/^INVITE/);
-  const session = "Session-Expires: 90;refresher=uac";
-  lab.peer.send(answer(invite, "200 OK", [session, ...ANSWERED]));
+  lab.peer.send(answer(invite, "200 OK", [`Session-Expires: ${session}`, ...ANSWERED]));
   await calling;
   await lab.peer.receive(/^ACK/);
-  await clock.advance(45_000);
+  await clock.advance(44_999);
+  expect(lab.peer.drain().filter((text) => text.startsWith("INVITE"))).toEqual([]);
+  await clock.advance(1);
   expect(await lab.peer.receive(/^INVITE/)).toContain(SDP);
 });
 
@@ -154,11 +208,11 @@ test("a refresh answered after the BYE leaves no timer", async () => {
   expect(lab.peer.drain().filter((text) => text.startsWith("INVITE"))).toEqual([]);
 });
 
-test("a session for ever is refreshed as late as a timer can be set", async () => {
+test("a session for ever is refreshed when half of it is over", async () => {
   const clock = manualClock();
   await using lab = await openTestDaemon({ clock });
   await called(lab, "uas", 999_999_999);
-  await clock.advance(999_999_999);
+  await clock.advance(499_999_999_499);
   expect(lab.peer.drain().filter((text) => text.startsWith("INVITE"))).toEqual([]);
   await clock.advance(1);
   await lab.peer.receive(/^INVITE/);

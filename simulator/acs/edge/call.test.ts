@@ -240,15 +240,20 @@ test("a border controller that has lost the dialog ends the call at the next ref
   expect(await leg.ended).toEqual({ by: "network" });
 });
 
-test("a refresh that is refused leaves the call up and is found", async () => {
-  const { time, lab } = await timedCall(TIMER);
+test("a refresh that is refused is found, and leaves the call up until its session expires", async () => {
+  const { time, lab, leg } = await timedCall(TIMER);
   await using _lab = lab;
   const refresh = lab.sbc.next("INVITE");
   await time.advance(10_000);
   (await refresh).respond(488);
   await expect.poll(() => lab.findings()).toEqual(["SESSION_REFRESH_FAILED"]);
   expect(lab.edge.findings.at(-1)?.message).toContain("was refused with 488");
+  await time.advance(9_999);
   expect(lab.edge.liveDialogs).toBe(1);
+  await time.advance(1);
+  expect(await leg.ended).toEqual({ by: "network" });
+  expect(lab.findings()).toEqual(["SESSION_REFRESH_FAILED", "SESSION_EXPIRED"]);
+  expect(lab.edge.findings.at(-1)?.message).toContain("took no refresh");
 });
 
 test("an outgoing INVITE that is too short for the border controller is sent again", async () => {

@@ -2,6 +2,7 @@ import { type Direction, MediaRefused } from "../../media/sdp.ts";
 import type { MediaSession } from "../../media/session.ts";
 import type { Dialog, DialogRequestParts } from "../../sip/dialog.ts";
 import type { SipRequest, SipResponse } from "../../sip/message.ts";
+import { endsSession, SessionTimer } from "../../sip/session-timer.ts";
 import type { ClientTransaction, ServerTransaction } from "../../sip/transaction.ts";
 import type { Trunk } from "../resource.ts";
 import { bracketed, type DialogIdentity } from "./identity.ts";
@@ -13,7 +14,6 @@ import {
   agreementHeaders,
   offerHeaders,
   type SessionAgreement,
-  SessionTimer,
 } from "./session-timer.ts";
 
 const GLARE_ATTEMPTS = 4;
@@ -51,7 +51,8 @@ export class Renegotiation implements Disposable {
     if (agreement === undefined || this.#abort.signal.aborted) return;
     this.#timer = new SessionTimer({
       clock: this.#call.edge.options.clock,
-      agreement,
+      seconds: agreement.intervalS,
+      isRefresher: agreement.refresher === "us",
       refresh: () => void this.#refresh(),
       expire: () => void this.#expire(),
     });
@@ -132,8 +133,8 @@ export class Renegotiation implements Disposable {
   }
 
   /** A dialog the peer has lost, or a peer that is gone, ends the call (RFC 3261 §12.2.1.2). */
-  #refused({ status }: SipResponse): void {
-    if (status === 408 || status === 481) void this.#call.bye("CallEndReasonPeerGone", "network");
+  #refused(response: SipResponse): void {
+    if (endsSession(response)) void this.#call.bye("CallEndReasonPeerGone", "network");
   }
 
   #answer(transaction: ServerTransaction, agreement: SessionAgreement | undefined): void {
@@ -183,7 +184,7 @@ export class Renegotiation implements Disposable {
     }
   }
 
-  /** A call that the refusal itself does not end is ended by the peer's own timer (RFC 4028 §10). */
+  /** A refusal that does not end the call leaves it up until the session expires. */
   async #refresh(): Promise<void> {
     const { edge, identity } = this.#call;
     try {
@@ -196,7 +197,11 @@ export class Renegotiation implements Disposable {
 
   async #expire(): Promise<void> {
     const { edge, identity, trunk } = this.#call;
-    const text = `${trunk.fqdn} did not refresh the session of ${this.#agreement?.intervalS} s`;
+    const what = `the session of ${this.#agreement?.intervalS} s`;
+    const text =
+      this.#agreement?.refresher === "us"
+        ? `${what} ended, ${trunk.fqdn} took no refresh`
+        : `${trunk.fqdn} did not refresh ${what}`;
     edge.options.findings.add("SESSION_EXPIRED", text, identity.xI);
     await this.#call.bye("Session timer expired", "network");
   }

@@ -1,5 +1,5 @@
-import type { Clock, Timer } from "../../clock.ts";
 import type { SipRequest, SipResponse } from "../../sip/message.ts";
+import { readSessionExpires } from "../../sip/session-timer.ts";
 import type { EdgePolicy } from "./policy.ts";
 
 /** What both sides agreed on for a session's life (RFC 4028). */
@@ -13,9 +13,9 @@ type SessionPolicy = Pick<EdgePolicy, "sessionExpiresS" | "minSessionExpiresS">;
 
 /** We called: what the 2xx says. Undefined: it set no timer. */
 export function agreedAsCaller(response: SipResponse): SessionAgreement | undefined {
-  const asked = parseSessionExpires(response.get("Session-Expires"));
+  const asked = readSessionExpires(response);
   if (asked === undefined) return undefined;
-  return { intervalS: asked.intervalS, refresher: asked.refresher === "uas" ? "peer" : "us" };
+  return { intervalS: asked.seconds, refresher: asked.refresher === "uas" ? "peer" : "us" };
 }
 
 /**
@@ -26,9 +26,9 @@ export function agreedAsCallee(
   request: SipRequest,
   { sessionExpiresS }: SessionPolicy,
 ): SessionAgreement | undefined {
-  const asked = parseSessionExpires(request.get("Session-Expires"));
+  const asked = readSessionExpires(request);
   if (asked !== undefined) {
-    return { intervalS: asked.intervalS, refresher: asked.refresher === "uac" ? "peer" : "us" };
+    return { intervalS: asked.seconds, refresher: asked.refresher === "uac" ? "peer" : "us" };
   }
   const supported = request.list("Supported").some((option) => option.toLowerCase() === "timer");
   if (!supported || sessionExpiresS === 0) return undefined;
@@ -60,39 +60,4 @@ export function offerHeaders(
     "Session-Expires": `${intervalS};refresher=${refresher}`,
     "Min-SE": String(minSessionExpiresS),
   };
-}
-
-function parseSessionExpires(value: string | undefined) {
-  const intervalS = Number.parseInt(value ?? "", 10);
-  if (Number.isNaN(intervalS)) return undefined;
-  const refresher = /;\s*refresher\s*=\s*(uac|uas)/i.exec(value ?? "")?.[1]?.toLowerCase();
-  return { intervalS, refresher };
-}
-
-export interface SessionTimerOptions {
-  readonly clock: Clock;
-  readonly agreement: SessionAgreement;
-  /** Half the interval is over and it is on us. */
-  readonly refresh: () => void;
-  /** The peer did not refresh in time. */
-  readonly expire: () => void;
-}
-
-/** Runs from one refresh to the next. */
-export class SessionTimer implements Disposable {
-  readonly #timer: Timer;
-
-  constructor({ clock, agreement, refresh, expire }: SessionTimerOptions) {
-    const intervalMs = agreement.intervalS * 1_000;
-    // RFC 4028 §10: a BYE shortly before the session would be over, to be sure it still counts.
-    const margin = Math.min(32_000, intervalMs / 3);
-    this.#timer =
-      agreement.refresher === "us"
-        ? clock.after(intervalMs / 2, refresh)
-        : clock.after(intervalMs - margin, expire);
-  }
-
-  [Symbol.dispose](): void {
-    this.#timer.cancel();
-  }
 }
