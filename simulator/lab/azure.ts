@@ -74,6 +74,9 @@ export function fixedServices(portBase: number): AzureAddresses {
 
 const SERVICE_KEYS = { speech: "lab-speech-key", openai: "lab-openai-key" } as const;
 const DEPLOYMENT = "voice-agent";
+const REALTIME_DEPLOYMENT = "voice-agent-realtime";
+/** A model that is told what to say, says it; a scenario may have it do otherwise. */
+const VERBATIM = /\bsay exactly\b[^:]*:\s*(.+)$/is;
 
 export async function startAzure(
   options: AzureOptions,
@@ -99,6 +102,7 @@ export async function startAzure(
     }),
   );
   const script = createScript();
+  script.whenInstructed(VERBATIM).says(({ match }) => match?.[1] ?? "");
   const services = { resource, directRouting, script };
   const [acs, speech, openai] = await startAll(opened, [
     startLabAcs(options, services),
@@ -142,7 +146,7 @@ function startLabSpeech({ clock, trace, faults, voices, at }: AzureOptions): Pro
 }
 
 function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> {
-  const { clock, trace, faults, at, firstTokenMs = 150, tokenMs } = options;
+  const { clock, trace, faults, at, voices, firstTokenMs = 150, tokenMs } = options;
   return startOpenAi({
     clock,
     faults,
@@ -153,6 +157,14 @@ function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> 
     port: at?.openaiPort ?? 0,
     firstTokenMs,
     ...(tokenMs === undefined ? {} : { tokenMs }),
+    realtime: {
+      deployments: [REALTIME_DEPLOYMENT],
+      // The service's own voices are nobody's here: every one of them is the agent's.
+      voice: {
+        hear: () => voices.turnEar(),
+        speak: (text) => voices.utterance(text, VOICES.agent),
+      },
+    },
   });
 }
 
@@ -171,6 +183,7 @@ export function agentEnvironment({ acs, speech, openai, resource }: Azure, fixtu
     AZURE_OPENAI_ENDPOINT: openai.url,
     AZURE_OPENAI_KEY: SERVICE_KEYS.openai,
     AZURE_OPENAI_DEPLOYMENT: DEPLOYMENT,
+    AZURE_OPENAI_REALTIME_DEPLOYMENT: REALTIME_DEPLOYMENT,
     AGENT_QUEUE_NUMBER: NUMBERS.queue,
     AGENT_CUSTOMERS: join(fixtures, "customers.json"),
     LOG_LEVEL: "silent",

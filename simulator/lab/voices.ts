@@ -5,7 +5,7 @@ import type { MediaSession } from "../media/session.ts";
 import { readWav } from "../media/wav.ts";
 import type { Word } from "../speech/flite.ts";
 import { type Recogniser, startRecogniser } from "../speech/recogniser.ts";
-import { type Synthesiser, startSynthesiser } from "../speech/synthesiser.ts";
+import { type Synthesiser, startSynthesiser, type Utterance } from "../speech/synthesiser.ts";
 import type { PartyTrace } from "../trace.ts";
 
 /** A text with its recorded audio, as `fixtures/audio/manifest.json` lists it. */
@@ -29,8 +29,19 @@ export interface Voices extends AsyncDisposable {
   audioOf(text: string, voice: string): Promise<Audio>;
   /** A WAV file's audio, known to every ear by `text`. */
   recording(file: string, text: string): Promise<Audio>;
+  /** The words of a text, spoken as {@link Voices.audioOf} does, with their places in the audio. */
+  utterance(text: string, voice: string): Promise<Utterance>;
+  /** Opens an ear for one turn of somebody. */
+  turnEar(): TurnEar;
   /** Puts an ear on a leg: what it makes out goes into the trace as `heard` events. */
   listenTo(session: MediaSession, trace: PartyTrace, call: string): LegEar;
+}
+
+/** An ear for one turn. */
+export interface TurnEar {
+  accept(samples: Int16Array, rateHz: number): void;
+  /** What was said, when the turn is over; empty where nothing was made out. */
+  finish(): Promise<string>;
 }
 
 /** An ear on a leg. */
@@ -49,26 +60,49 @@ export async function startVoices({ audioFolder }: VoicesOptions = {}): Promise<
     return audio;
   };
 
+  const utterance = async (text: string, voice: string): Promise<Utterance> => {
+    const spoken = await synthesiser.synthesise({ text, voice });
+    await Promise.all(
+      spoken.sentences.map((sentence) =>
+        recogniser.enrol({ text: sentence.text, audio: sentence, words: sentence.words }),
+      ),
+    );
+    return spoken;
+  };
+
   return {
     synthesiser,
     recogniser,
     recording,
+    utterance,
+    turnEar: () => openTurnEar(recogniser),
     async audioOf(text, voice) {
       const fixture = recorded.find((entry) => entry.text === text && entry.voice === voice);
       if (fixture !== undefined && audioFolder !== undefined) {
         return recording(join(audioFolder, fixture.file), text, fixture.words);
       }
-      const utterance = await synthesiser.synthesise({ text, voice });
-      await Promise.all(
-        utterance.sentences.map((sentence) =>
-          recogniser.enrol({ text: sentence.text, audio: sentence, words: sentence.words }),
-        ),
-      );
-      return utterance;
+      return utterance(text, voice);
     },
     listenTo: (session, trace, call) => listen(recogniser, session, { trace, call }),
     async [Symbol.asyncDispose]() {
       await Promise.all([synthesiser[Symbol.asyncDispose](), recogniser[Symbol.asyncDispose]()]);
+    },
+  };
+}
+
+function openTurnEar(recogniser: Recogniser): TurnEar {
+  const phrases: string[] = [];
+  const ear = recogniser.listen({
+    onEvent: ({ type, text }) => {
+      if (type === "phrase") phrases.push(text);
+    },
+  });
+  return {
+    accept: (samples, rateHz) => ear.accept(samples, rateHz),
+    async finish() {
+      await ear.finish();
+      await ear[Symbol.asyncDispose]();
+      return phrases.join(" ");
     },
   };
 }

@@ -74,13 +74,22 @@ export function plannedFailure(
 
 export function sendError(response: ServerResponse, failure: Failure): unknown {
   if (response.headersSent || response.destroyed) return failure;
-  const { status, code = String(status), message = `status ${status}` } = failure;
   const headers: Record<string, string> = {};
   if (failure.retryAfterS !== undefined) headers["retry-after"] = String(failure.retryAfterS);
   if (failure.retryAfterMs !== undefined) headers["retry-after-ms"] = String(failure.retryAfterMs);
-  const invalid =
-    code === "invalid_request_error" ? { type: code, param: failure.param ?? null } : {};
-  return sendJson(response, status, { error: { code, message, ...invalid } }, headers);
+  return sendJson(response, failure.status, errorBody(failure), headers);
+}
+
+export function errorBody({ status, code = String(status), message, param }: Failure): unknown {
+  const invalid = code === "invalid_request_error" ? { type: code, param: param ?? null } : {};
+  return { error: { code, message: message ?? `status ${status}`, ...invalid } };
+}
+
+/** The key in one of the headers that clients use. */
+export function presentedKey({ headers }: IncomingMessage): string | undefined {
+  const key = headers["api-key"];
+  if (typeof key === "string") return key;
+  return /^Bearer (.+)$/i.exec(headers.authorization ?? "")?.[1];
 }
 
 export function sendJson(

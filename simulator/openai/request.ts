@@ -1,3 +1,4 @@
+import { isRecord, textOf } from "./json.ts";
 import type { ChatMessage, Conversation } from "./script.ts";
 
 /** A chat request that passed the service's own checks. */
@@ -119,12 +120,4 @@ function unansweredCalls(open: ReadonlySet<string>, index: number): InvalidReque
     `An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: ${[...open].join(", ")}`,
     `messages.[${index}].role`,
   );
-}
-
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

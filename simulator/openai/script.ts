@@ -8,6 +8,8 @@
 export interface Conversation {
   readonly messages: readonly ChatMessage[];
   readonly tools: readonly string[];
+  /** What this one answer was told to do, apart from the conversation (`response.create`). */
+  readonly instructed?: string;
 }
 
 export interface ChatMessage {
@@ -93,6 +95,11 @@ export interface Script {
   when(said: RegExp | string, options?: { offered?: string }): Rule;
   /** Answers the request that brings the result of this tool. */
   afterTool(name: string): Rule;
+  /**
+   * Answers a request with instructions of its own that match (Realtime `response.create`). Such a
+   * request asks these rules first: the model does as it is told, whatever the caller said last.
+   */
+  whenInstructed(told: RegExp): Rule;
   /** Answers whatever no other rule does. */
   otherwise(): Rule;
   /** The answer to a conversation, or `undefined` when nobody scripted it. */
@@ -106,8 +113,11 @@ interface StoredRule {
   readonly answers: Respond[];
   given: number;
   once: boolean;
-  fallback: boolean;
+  readonly rank: number;
 }
+
+/** Who is asked first. */
+const RANKS = { instructed: 0, ordinary: 1, fallback: 2 } as const;
 
 export interface ScriptOptions {
   /** The agent's hand-over tool that `escalates` calls. */
@@ -117,8 +127,8 @@ export interface ScriptOptions {
 export function createScript({ escalationTool = "escalate_to_human" }: ScriptOptions = {}): Script {
   const rules: StoredRule[] = [];
 
-  const add = (matches: StoredRule["matches"], fallback = false): Rule => {
-    const stored: StoredRule = { matches, answers: [], given: 0, once: false, fallback };
+  const add = (matches: StoredRule["matches"], rank: number = RANKS.ordinary): Rule => {
+    const stored: StoredRule = { matches, answers: [], given: 0, once: false, rank };
     rules.unshift(stored);
     return ruleVerbs(stored, escalationTool);
   };
@@ -130,11 +140,13 @@ export function createScript({ escalationTool = "escalate_to_human" }: ScriptOpt
         return isOffered ? matchUser(conversation, said) : undefined;
       }),
     afterTool: (name) => add((conversation) => lastToolName(conversation) === name || undefined),
-    otherwise: () => add(() => true, true),
+    whenInstructed: (told) =>
+      add(({ instructed }) => instructed?.match(told) ?? undefined, RANKS.instructed),
+    otherwise: () => add(() => true, RANKS.fallback),
     reset: () => void rules.splice(0),
     answer(conversation) {
       const open = rules.filter((rule) => !(rule.once && rule.given >= rule.answers.length));
-      const ordered = [...open.filter((r) => !r.fallback), ...open.filter((r) => r.fallback)];
+      const ordered = open.toSorted((one, other) => one.rank - other.rank);
       for (const rule of ordered) {
         const match = rule.matches(conversation);
         const respond = rule.answers[Math.min(rule.given, rule.answers.length - 1)];

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../clock.ts";
@@ -16,6 +16,7 @@ import {
   NOT_FOUND,
   parseJson,
   plannedFailure,
+  presentedKey,
   readBody,
   sendError,
   sendJson,
@@ -24,6 +25,7 @@ import {
   written,
 } from "./exchange.ts";
 import { ScriptedModel } from "./model.ts";
+import { RealtimeEndpoint, type RealtimeOptions } from "./realtime/endpoint.ts";
 import { type ChatRequest, readChatRequest } from "./request.ts";
 import type { Failure, Reply, Script } from "./script.ts";
 
@@ -45,6 +47,8 @@ export interface OpenAiOptions {
   firstTokenMs?: number;
   /** Between tokens. Default 15 ms. */
   tokenMs?: number;
+  /** Left out: no Realtime interface. */
+  realtime?: RealtimeOptions;
 }
 
 export interface OpenAi extends AsyncDisposable {
@@ -68,6 +72,7 @@ export async function startOpenAi(options: OpenAiOptions): Promise<OpenAi> {
     void service.handle(request, response);
   };
   const server = options.tls ? createSecureServer(options.tls, listener) : createServer(listener);
+  const realtime = attachRealtime(server, options, model);
   const host = options.host ?? "127.0.0.1";
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(options.port ?? 0, host, resolve);
@@ -87,10 +92,30 @@ export async function startOpenAi(options: OpenAiOptions): Promise<OpenAi> {
       const closed = new Promise((resolve) => {
         server.close(resolve);
       });
+      realtime?.close();
       server.closeAllConnections();
       await closed;
     },
   };
+}
+
+function attachRealtime(
+  server: Server,
+  { realtime, trace = silentTrace, clock, keys, deployments }: OpenAiOptions,
+  model: ScriptedModel,
+): RealtimeEndpoint | undefined {
+  if (realtime === undefined) return undefined;
+  const otherDeployments = deployments;
+  const endpoint = new RealtimeEndpoint({
+    ...realtime,
+    clock,
+    trace,
+    model,
+    keys,
+    otherDeployments,
+  });
+  server.on("upgrade", (request, socket, head) => endpoint.upgrade(request, socket, head));
+  return endpoint;
 }
 
 class ChatService {
@@ -147,7 +172,7 @@ class ChatService {
     const url = new URL(request.url ?? "/", "http://host");
     const azure = /^\/openai\/deployments\/([^/]+)\/chat\/completions$/.exec(url.pathname);
     const plain = /^\/(openai\/)?v1\/chat\/completions$/.exec(url.pathname);
-    if (!this.#authorised(request)) return UNAUTHORISED;
+    if (!this.#options.keys.includes(presentedKey(request) ?? "")) return UNAUTHORISED;
     if (azure === null && plain === null) return NOT_FOUND;
     if (request.method !== "POST") return { status: 405, message: "Method Not Allowed" };
     if (azure === null) return { azure: plain?.[1] !== undefined, deployment: undefined };
@@ -157,12 +182,6 @@ class ChatService {
     return this.#options.deployments.includes(deployment)
       ? { azure: true, deployment }
       : DEPLOYMENT_NOT_FOUND;
-  }
-
-  #authorised({ headers }: IncomingMessage): boolean {
-    const bearer = /^Bearer (.+)$/i.exec(headers.authorization ?? "")?.[1];
-    const key = headers["api-key"] ?? bearer;
-    return typeof key === "string" && this.#options.keys.includes(key);
   }
 
   async #send(reply: Reply, chat: ChatRequest, exchange: RoutedExchange): Promise<unknown> {
