@@ -58,27 +58,21 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
     use: "sig",
     alg: "RS256",
   };
-  let foreign: Promise<CryptoKey> | undefined;
+  const tokens = new Tokens({ issuer, audience, keyId, key: published.privateKey });
 
-  const foreignKey = () => {
-    foreign ??= generateKeyPair("RS256").then((pair) => pair.privateKey);
-    return foreign;
-  };
-
-  const token = async () => {
+  const token = () => {
+    const now = Math.floor(clock.date().getTime() / 1000);
     const isUnknown = strike(options, "acs.unknown-key") !== undefined;
     const isForged = strike(options, "acs.forged-token") !== undefined;
     const isExpired = strike(options, "acs.expired-token") !== undefined;
     const isMisdirected = strike(options, "acs.wrong-audience") !== undefined;
-    const seconds = Math.floor(clock.date().getTime() / 1000) - (isExpired ? 2 * LIFE_SECONDS : 0);
-    return new SignJWT({})
-      .setProtectedHeader({ alg: "RS256", typ: "JWT", kid: isUnknown ? ids.guid() : keyId })
-      .setIssuer(issuer)
-      .setAudience(isMisdirected ? ids.guid() : audience)
-      .setIssuedAt(seconds)
-      .setNotBefore(seconds)
-      .setExpirationTime(seconds + LIFE_SECONDS)
-      .sign(isUnknown || isForged ? await foreignKey() : published.privateKey);
+    if (!isUnknown && !isForged && !isExpired && !isMisdirected) return tokens.genuine(now);
+    return tokens.sign({
+      issuedAt: now - (isExpired ? 2 * LIFE_SECONDS : 0),
+      audience: isMisdirected ? ids.guid() : audience,
+      keyId: isUnknown ? ids.guid() : keyId,
+      isForeign: isUnknown || isForged,
+    });
   };
 
   return {
@@ -97,4 +91,52 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
     }),
     keys: () => ({ keys: [jwk] }),
   };
+}
+
+/** What a token says and who signs it; times in seconds since the epoch. */
+interface TokenContent {
+  readonly issuedAt: number;
+  readonly audience: string;
+  readonly keyId: string;
+  /** Signed with a key that nobody publishes. */
+  readonly isForeign: boolean;
+}
+
+class Tokens {
+  readonly #options: { issuer: string; audience: string; keyId: string; key: CryptoKey };
+  #latest: { issuedAt: number; token: Promise<string> } | undefined;
+  #foreign: Promise<CryptoKey> | undefined;
+
+  constructor(options: { issuer: string; audience: string; keyId: string; key: CryptoKey }) {
+    this.#options = options;
+  }
+
+  /**
+   * RS256 signs the same claims the same way, so every token of one second is the same text: made
+   * once, a hundred calls that start together do not keep the processors busy with signatures.
+   */
+  genuine(issuedAt: number): Promise<string> {
+    if (this.#latest?.issuedAt !== issuedAt) {
+      const { audience, keyId } = this.#options;
+      const token = this.sign({ issuedAt, audience, keyId, isForeign: false });
+      this.#latest = { issuedAt, token };
+    }
+    return this.#latest.token;
+  }
+
+  async sign({ issuedAt, audience, keyId, isForeign }: TokenContent): Promise<string> {
+    return new SignJWT({})
+      .setProtectedHeader({ alg: "RS256", typ: "JWT", kid: keyId })
+      .setIssuer(this.#options.issuer)
+      .setAudience(audience)
+      .setIssuedAt(issuedAt)
+      .setNotBefore(issuedAt)
+      .setExpirationTime(issuedAt + LIFE_SECONDS)
+      .sign(isForeign ? await this.#foreignKey() : this.#options.key);
+  }
+
+  #foreignKey(): Promise<CryptoKey> {
+    this.#foreign ??= generateKeyPair("RS256").then((pair) => pair.privateKey);
+    return this.#foreign;
+  }
 }
