@@ -111,7 +111,7 @@ async function transferred(trace: Trace): Promise<void> {
 }
 
 /** The agent's operations and the SIP of the transfer, as they crossed the wires. */
-function onTheWire(
+export function onTheWire(
   events: readonly TraceEvent[],
 ): Pick<Outcome, "operations" | "refers" | "queueInvites"> {
   const operations = events.flatMap((event) =>

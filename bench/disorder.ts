@@ -12,7 +12,7 @@ import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
-import { seededIds } from "../simulator/acs/ids.ts";
+import { disorder } from "../simulator/acs/disorder.ts";
 import { type DisturbedCall, type Fault, type Outcome, runDisturbedCall } from "./disorder-call.ts";
 
 /** A million calls would take a month. */
@@ -21,36 +21,6 @@ const MOST_PARALLEL = 16;
 /** More than this is a syllable. */
 const MOST_MISSED_MS = 150;
 const ATTEMPTS = 3;
-
-/** What ACS posts in this call, and how late each may be without the world giving up on the agent. */
-const LATEST_MS: Readonly<Record<string, number>> = {
-  CallConnected: 1_500,
-  ParticipantsUpdated: 3_000,
-  MediaStreamingStarted: 3_000,
-  CallTransferAccepted: 2_000,
-  CallDisconnected: 2_000,
-};
-const LATEST_INCOMING_CALL_MS = 1_500;
-
-/** The seed's disorder. The draws are always the same number, so that seeds stay comparable. */
-function disorderOf(seed: number): Fault[] {
-  const dice = seededIds(`disorder/${seed}`);
-  const maybe = (name: string, mostMs?: number): Fault[] => {
-    const [strikes, ms] = [dice.random() < 0.5, Math.round(dice.random() * (mostMs ?? 0))];
-    if (!strikes) return [];
-    return [mostMs === undefined ? { name } : { name, with: { ms } }];
-  };
-  return [
-    ...maybe("acs.delay-event", LATEST_INCOMING_CALL_MS),
-    ...maybe("acs.duplicate-event"),
-    ...Object.entries(LATEST_MS).flatMap(([type, latestMs]) => [
-      ...maybe(`acs.delay-callback.${type}`, latestMs / 2),
-      ...maybe(`acs.duplicate-callback.${type}`),
-      // Each copy is held back by itself, so the second may come first.
-      ...maybe(`acs.reorder-callback.${type}`, latestMs / 2),
-    ]),
-  ];
-}
 
 /** A call that the machine let be heard, if one of the attempts was. */
 async function runSeed(title: string, faults: readonly Fault[]): Promise<DisturbedCall> {
@@ -94,7 +64,7 @@ function differences(expected: Outcome, { outcome, error, missedMs }: DisturbedC
 }
 
 function report(seed: number, found: readonly string[], folder: string): void {
-  const planned = disorderOf(seed).map(({ name, with: { ms } = {} }) =>
+  const planned = disorder(seed).map(({ name, with: { ms } = {} }) =>
     ms === undefined ? name : `${name} ${ms} ms`,
   );
   console.log(`seed ${seed} differs; ${folder}; ${planned.join(", ")}`);
@@ -108,7 +78,7 @@ async function runSeeds(expected: Outcome, seeds: readonly number[], lanes: read
   let struck = 0;
   const drive = async (lane: Lane) => {
     for (const seed of left) {
-      const call = await lane.run(`seed-${seed}`, disorderOf(seed));
+      const call = await lane.run(`seed-${seed}`, disorder(seed));
       struck += call.struck;
       const found = differences(expected, call);
       if (found.length === 0) rmSync(call.folder, { recursive: true, force: true });

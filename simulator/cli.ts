@@ -15,6 +15,8 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
       --agent-env NAME=VALUE              change a setting of the bundled agent (repeatable)
       --title TEXT                        only scenarios whose title contains this
       --repeat N                          run each scenario N times
+      --disorder SEED                     what ACS posts comes late, twice and out of order by this
+                                          seed; each repeat takes the next seed
       --reporter NAME                     progress (default), junit, json, verbose
       --out FOLDER                        traces, ladders and recordings (default: out)
   linecheck up [options]              the lab stays up for your own agent; prints its settings

@@ -2,7 +2,8 @@ import { mkdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DirectRouting } from "./acs/direct-routing.ts";
-import type { IdSource } from "./acs/ids.ts";
+import { disorder } from "./acs/disorder.ts";
+import { type IdSource, seededIds } from "./acs/ids.ts";
 import type { Acs } from "./acs/server.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { parseDrachtioChoice } from "./drachtio/real.ts";
@@ -58,6 +59,8 @@ export interface LabOptions {
   drachtio?: string | undefined;
   /** Where ACS's ids and its order of events come from; default: random. */
   ids?: IdSource;
+  /** A seed by which everything that ACS posts is delayed, duplicated and reordered. Default: nothing is. */
+  disorder?: number | undefined;
   /** Folder of certificates (`linecheck certificates`), where daemons had to know them before. */
   certificates?: string | undefined;
   /** Folder with customers.json and audio/. Default: the bundled fixtures. */
@@ -134,7 +137,7 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   const trace = opened.use(
     openTrace({ clock, ...(folder === undefined ? {} : { file: join(folder, "trace.jsonl") }) }),
   );
-  const faults = faultPlan(options.faults);
+  const { faults, ids } = planned(options);
   const fixtures = options.fixtures ?? join(HOME, "fixtures");
   const [[voices], certificates] = await Promise.all([
     startAll(opened, [startVoices({ audioFolder: join(fixtures, "audio") })]),
@@ -155,7 +158,7 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
       firstTokenMs: options.firstTokenMs,
       tokenMs: options.tokenMs,
       directTransfer: options.directTransfer ?? false,
-      ids: options.ids,
+      ids,
       routeBy: isEmbedded(options.drachtio) ? "name" : "address",
     },
     opened,
@@ -171,6 +174,15 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
     await directRouting.waitForOnline(sbcFqdn, { timeoutMs: TRUNK_ONLINE_TIMEOUT_MS });
   }
   return { ...ground, voices, daemons, fixtures, customers, ...azure, ...telephony };
+}
+
+/** What goes wrong on purpose, and the choices that have to be the same whenever it does. */
+function planned({ faults = [], ids, disorder: seed }: LabOptions) {
+  if (seed === undefined) return { faults: faultPlan(faults), ids };
+  return {
+    faults: faultPlan([...faults, ...disorder(seed)]),
+    ids: ids ?? seededIds(`lab/${seed}`),
+  };
 }
 
 function describeLab(world: World, people: People, opened: AsyncDisposableStack): Lab {

@@ -76,12 +76,13 @@ export interface RunStart {
 }
 
 export async function startRun(start: RunStart): Promise<ScenarioRun> {
-  const { title, turn, signal, options, settings, announce } = start;
+  const { title, turn = 0, signal, options, settings, announce } = start;
   const folder = openFolder(settings.folder, title, turn);
   const opened = new AsyncDisposableStack();
   try {
     const lab = opened.use(
       await startLab({
+        ...(settings.disorder === undefined ? {} : { disorder: settings.disorder + turn }),
         ...options.lab,
         folder,
         drachtio: settings.drachtio,

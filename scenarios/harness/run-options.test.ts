@@ -11,6 +11,7 @@ test("without settings a scenario runs once, with the bundled agent and nothing 
     drachtio: undefined,
     certificates: undefined,
     repeat: 1,
+    disorder: undefined,
   });
 });
 
@@ -22,6 +23,7 @@ test("what the command line says arrives, whatever characters a value holds", ()
     LINECHECK_AGENT: "http://127.0.0.1:8080/events",
     LINECHECK_PORT_BASE: "9000",
     LINECHECK_REPEAT: "3",
+    LINECHECK_DISORDER: "29",
   });
   expect(options).toMatchObject({
     folder: "elsewhere",
@@ -29,6 +31,7 @@ test("what the command line says arrives, whatever characters a value holds", ()
     agentUrl: "http://127.0.0.1:8080/events",
     services: { acsPort: 9000, openaiPort: 9003 },
     repeat: 3,
+    disorder: 29,
   });
   expect(options.faults).toEqual([
     { name: "sbc.drop-header", with: { header: "X-Customer-ID" } },

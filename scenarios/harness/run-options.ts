@@ -22,10 +22,12 @@ export interface RunOptions {
   readonly certificates: string | undefined;
   /** How often each scenario runs (`--repeat`). */
   readonly repeat: number;
+  /** The seed of the first run's disorder (`--disorder`); each repeat takes the next. */
+  readonly disorder: number | undefined;
 }
 
 export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
-  const portBase = environment["LINECHECK_PORT_BASE"];
+  const { LINECHECK_PORT_BASE: portBase, LINECHECK_DISORDER: disorder } = environment;
   return {
     folder: outFolder(environment),
     faults: parseList(environment["LINECHECK_FAULTS"]).map(parseFault),
@@ -37,6 +39,7 @@ export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
     drachtio: environment["LINECHECK_DRACHTIO"],
     certificates: environment["LINECHECK_CERTIFICATES"],
     repeat: Number(environment["LINECHECK_REPEAT"] ?? "1"),
+    disorder: disorder === undefined ? undefined : Number(disorder),
   };
 }
 

@@ -14,6 +14,7 @@ test.each([
   [["--agent", "nowhere"], "--agent: expected the agent's webhook URL"],
   [["--agent", "http://h/e", "--agent-env", "A=b"], "--agent-env changes the bundled agent"],
   [["--repeat", "0"], "--repeat: expected a whole number"],
+  [["--disorder", "some"], "--disorder: expected a whole number"],
 ])("%j is refused before anything starts", async (args, message) => {
   await expect(run(args)).rejects.toMatchObject({
     code: "USAGE",

@@ -31,6 +31,7 @@ export async function run(args: string[]): Promise<number> {
       "agent-env": { type: "string", multiple: true, default: [] },
       title: { type: "string" },
       repeat: { type: "string", default: "1" },
+      disorder: { type: "string" },
       reporter: { type: "string", default: "progress" },
       out: { type: "string", default: "out" },
     },
@@ -70,6 +71,9 @@ export async function run(args: string[]): Promise<number> {
           }),
       ...(values.title === undefined ? {} : { LINECHECK_TITLE: values.title }),
       LINECHECK_REPEAT: String(positiveInteger("--repeat", values.repeat)),
+      ...(values.disorder === undefined
+        ? {}
+        : { LINECHECK_DISORDER: String(positiveInteger("--disorder", values.disorder)) }),
     },
   );
 }
