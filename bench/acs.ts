@@ -1,11 +1,11 @@
 /**
- * The ACS emulator under load: `node bench/acs.ts [--calls 100] [--seconds 10] [--hostile 10000]`.
+ * The ACS emulator under load: `node bench/acs.ts [--calls 100] [--seconds 10]`.
  * Calls are answered through the SDK by an application in a thread of its own, which gets each
  * caller's audio on a media socket and sends every frame back. The telephone side is in memory, so
  * that the figures are the emulator's. Pacing error is a frame's arrival at the application against
  * its place on an ideal 20 ms grid laid through the earliest frame of its call; event latency is
- * from the cause (a ring, a hang-up) to the webhook. With --hostile so many mutated requests are
- * sent instead, and the heap is looked at before and after.
+ * from the cause (a ring, a hang-up) to the webhook. The calls ring all at once; after they have
+ * been hung up as many ring one after another.
  */
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
@@ -14,8 +14,7 @@ import { seededIds } from "../simulator/acs/ids.ts";
 import { startAcs } from "../simulator/acs/server.ts";
 import { Application } from "../simulator/acs/testing/application.ts";
 import { MemoryGateway, type MemoryLeg } from "../simulator/acs/testing/gateway.ts";
-import { Mutator, sendSigned } from "../simulator/acs/testing/hostile.ts";
-import { RESOURCE, startTestLab, type TestLab } from "../simulator/acs/testing/lab.ts";
+import { RESOURCE } from "../simulator/acs/testing/lab.ts";
 import { systemClock } from "../simulator/clock.ts";
 import { pace } from "../simulator/media/pacer.ts";
 import { silentTrace } from "../simulator/trace.ts";
@@ -24,12 +23,22 @@ const { values } = parseArgs({
   options: {
     calls: { type: "string", default: "100" },
     seconds: { type: "string", default: "10" },
-    hostile: { type: "string" },
   },
 });
 
 /** Milliseconds since the epoch with a fraction, the same in every thread. */
 const wallMs = () => performance.timeOrigin + performance.now();
+
+/** Rings in turn: twenty a second. */
+const RING_EVERY_MS = 50;
+
+/** What makes the emulator post an event, and when it happened. */
+interface Cause {
+  readonly label: string;
+  /** Type and correlation id. */
+  readonly event: string;
+  readonly atMs: number;
+}
 
 interface Arrivals {
   readonly frames: Record<string, number[]>;
@@ -99,47 +108,68 @@ async function runCalls(calls: number, seconds: number) {
   const tell = (message: ToWorker) => worker.postMessage(message, []);
   tell({ kind: "connect", connectionString: acs.connectionString });
   await acs.subscribe(`${url}/events`);
-  const caused: Record<string, number> = {};
-  const legs = Array.from({ length: calls }, (_, n) => {
-    const correlationId = `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
-    caused[`IncomingCall ${correlationId}`] = wallMs();
+  const causes: Cause[] = [];
+  const ring = (label: string) => {
+    const correlationId = `00000000-0000-4000-8000-${String(pstn.legs.length).padStart(12, "0")}`;
+    causes.push({ label, event: `IncomingCall ${correlationId}`, atMs: wallMs() });
     return pstn.ring({ correlationId });
-  });
+  };
+  const legs = Array.from({ length: calls }, () => ring("IncomingCall, all rings at once"));
   const isUp = () => acs.calls.every((call) => call.subscriptions.media === "active");
   while (acs.calls.length < calls || !isUp()) await clock.sleep(50);
-  const spoken = await speak(legs, seconds);
+  const before = { cpu: process.cpuUsage(), atMs: performance.now() };
+  const { spoken, returned } = await speak(legs, seconds);
+  const { user, system } = process.cpuUsage(before.cpu);
+  const share = (user + system) / 10 / (performance.now() - before.atMs);
   for (const leg of legs) {
-    caused[`CallDisconnected ${leg.correlationId}`] = wallMs();
+    const event = `CallDisconnected ${leg.correlationId}`;
+    causes.push({ label: "CallDisconnected after a hang-up", event, atMs: wallMs() });
     leg.end();
     await clock.sleep(10);
+  }
+  await clock.sleep(500);
+  for (let nth = 0; nth < calls; nth++) {
+    ring(`IncomingCall, a ring every ${RING_EVERY_MS} ms`);
+    await clock.sleep(RING_EVERY_MS);
   }
   await clock.sleep(500);
   tell({ kind: "report" });
   const arrivals = await next("report");
   await worker.terminate();
-  return { legs, spoken, caused, arrivals };
+  return { legs, spoken, returned, share, causes, arrivals };
 }
 
-/** Every leg speaks in real time, each in its own slot of the 20 ms; the frames spoken per leg. */
-async function speak(legs: readonly MemoryLeg[], seconds: number): Promise<number[]> {
+/**
+ * Every leg speaks in real time, each in its own slot of the 20 ms. Resolves with the frames spoken
+ * and those that came back; no audio is kept, as its garbage would be no telephone's.
+ */
+async function speak(legs: readonly MemoryLeg[], seconds: number) {
   const clock = systemClock();
+  let returnedMs = 0;
+  for (const leg of legs) {
+    leg.onWritten = () => {
+      returnedMs += leg.queuedMs;
+      leg.flush();
+      leg.written.length = 0;
+    };
+  }
   const tone = Int16Array.from({ length: 160 }, (_, n) => Math.round(8000 * Math.sin(n / 4)));
   const limit = seconds * 50;
-  const spoken = legs.map(() => 0);
+  const spokenBy = legs.map(() => 0);
   const paces = legs.map((leg, n) =>
     pace(clock, {
       send: (atMs) => {
-        if ((spoken[n] ?? 0) >= limit) return;
-        spoken[n] = (spoken[n] ?? 0) + 1;
+        if ((spokenBy[n] ?? 0) >= limit) return;
+        spokenBy[n] = (spokenBy[n] ?? 0) + 1;
         leg.speak(tone, atMs);
       },
       playOut: () => {},
     }),
   );
-  while (spoken.some((count) => count < limit)) await clock.sleep(50);
+  while (spokenBy.some((count) => count < limit)) await clock.sleep(50);
   await clock.sleep(500);
   for (const each of paces) each[Symbol.dispose]();
-  return spoken;
+  return { spoken: spokenBy.reduce((total, count) => total + count, 0), returned: returnedMs / 20 };
 }
 
 /** Each frame's distance from the 20 ms grid through the earliest frame. */
@@ -158,88 +188,20 @@ function percentiles(figures: readonly number[]): string {
 }
 
 async function measureCalls(calls: number, seconds: number): Promise<void> {
-  const before = process.cpuUsage();
-  const startMs = performance.now();
-  const { legs, spoken, caused, arrivals } = await runCalls(calls, seconds);
-  const { user, system } = process.cpuUsage(before);
-  const elapsedMs = performance.now() - startMs;
+  const { legs, spoken, returned, share, causes, arrivals } = await runCalls(calls, seconds);
   const heard = legs.map(({ correlationId }) => arrivals.frames[correlationId] ?? []);
-  const sent = spoken.reduce((total, count) => total + count, 0);
   const received = heard.reduce((total, times) => total + times.length, 0);
-  const returned = legs.reduce((total, { written }) => {
-    return total + written.reduce((samples, piece) => samples + piece.samples.length, 0) / 320;
-  }, 0);
-  const latencies = (type: string) =>
-    Object.entries(caused).flatMap(([key, atMs]) => {
-      const arrived = arrivals.events[key];
-      return key.startsWith(type) && arrived !== undefined ? [arrived - atMs] : [];
-    });
   console.log(`${calls} calls, ${seconds} s of audio each way`);
   console.log(
-    `frames: spoken ${sent}, at the application ${received}, back at the leg ${returned}`,
+    `frames: spoken ${spoken}, at the application ${received}, back at the leg ${returned}`,
   );
   console.log(`pacing error at the WebSocket: ${percentiles(heard.flatMap(pacingErrors))}`);
-  console.log(`IncomingCall after a ring (all at once): ${percentiles(latencies("IncomingCall"))}`);
-  console.log(`CallDisconnected after a hang-up: ${percentiles(latencies("CallDisconnected"))}`);
-  const share = (user + system) / 10 / elapsedMs;
-  console.log(`CPU, application included: ${share.toFixed(0)} % of one core`);
-}
-
-async function measureHostility(count: number): Promise<void> {
-  const policy = { mediaReconnects: 0 };
-  await using lab = await startTestLab({ trace: silentTrace, policy });
-  const seed = 1;
-  const mutator = new Mutator(seed);
-  const statuses: Record<string, number> = {};
-  const heapBefore = heapMebibytes();
-  for (let sent = 0; sent < count; sent++) {
-    const status = await sendSigned(lab, mutator.request("00000000-0000-4000-8000-0000000000aa"));
-    const family = `${String(status).slice(0, 1)}xx`;
-    statuses[family] = (statuses[family] ?? 0) + 1;
+  for (const [label, those] of Map.groupBy(causes, (cause) => cause.label)) {
+    const latencies = those.map(({ event, atMs }) => (arrivals.events[event] ?? Infinity) - atMs);
+    console.log(`${label}: ${percentiles(latencies)}`);
   }
-  console.log(`${count} mutated requests, seed ${seed}: ${JSON.stringify(statuses)}`);
-  const codes = await attackSockets(lab, mutator, count);
-  console.log(`${count} mutated media messages: streams closed with ${JSON.stringify(codes)}`);
-  console.log(`heap ${heapBefore} -> ${heapMebibytes()} MiB`);
-}
-
-/** Sends mutated frames on media sockets, a new one whenever the last was closed. */
-async function attackSockets(lab: TestLab, mutator: Mutator, count: number) {
-  const client = new CallAutomationClient(lab.acs.connectionString, {
-    allowInsecureConnection: true,
-  });
-  const { context } = await lab.ring();
-  const { application } = lab;
-  const { callConnection } = await client.answerCall(context, `${application.url}/callbacks`, {
-    mediaStreamingOptions: {
-      transportUrl: application.socketUrl,
-      transportType: "websocket",
-      contentType: "audio",
-      audioChannelType: "mixed",
-      enableBidirectional: true,
-    },
-  });
-  await application.event("CallConnected");
-  const codes: Record<string, number> = {};
-  let sent = 0;
-  for (let nth = 0; sent < count; nth++) {
-    await callConnection.getCallMedia().startMediaStreaming();
-    const stream = await application.stream(nth);
-    await application.message(stream, "AudioMetadata");
-    for (let frame = 0; frame < 50; frame++, sent++) stream.socket.send(mutator.frame());
-    stream.socket.send("{");
-    const code = await application.until(() => stream.closeCode, "close");
-    codes[code] = (codes[code] ?? 0) + 1;
-    await application.event("MediaStreamingFailed", nth);
-  }
-  return codes;
-}
-
-function heapMebibytes(): string {
-  globalThis.gc?.();
-  return (process.memoryUsage().heapUsed / 2 ** 20).toFixed(1);
+  console.log(`CPU while they speak, application included: ${share.toFixed(0)} % of one core`);
 }
 
 if (!isMainThread && parentPort !== null) await runApplication(parentPort);
-else if (values.hostile !== undefined) await measureHostility(Number(values.hostile));
 else await measureCalls(Number(values.calls), Number(values.seconds));

@@ -1,5 +1,12 @@
 import type { Timer } from "../clock.ts";
-import { type EventGridContext, envelopeOf, post, type Webhook } from "./event-grid-webhook.ts";
+import {
+  type EventGridContext,
+  type Exchange,
+  either,
+  envelopeOf,
+  post,
+  type Webhook,
+} from "./event-grid-webhook.ts";
 import { isRecord } from "./fields.ts";
 import type { PostAnswer } from "./outbound.ts";
 
@@ -29,7 +36,7 @@ export class Handshake {
 
   /** Rejects with {@link HandshakeError} unless the webhook proves itself. */
   async perform(webhook: Webhook, signal?: AbortSignal): Promise<void> {
-    if (webhook.schema === "CloudEvents") await this.#askOrigin(webhook);
+    if (webhook.schema === "CloudEvents") await this.#askOrigin(webhook, signal);
     else await this.#validate(webhook, signal);
   }
 
@@ -52,14 +59,25 @@ export class Handshake {
       time: clock.date(),
     });
     using manual = this.#manual(code, signal);
-    const answer = await post(this.#context, webhook, {
+    const answer = await this.#ask(webhook, {
       body: [{ ...event, dataVersion: "2" }],
       headers: { "aeg-event-type": "SubscriptionValidation" },
-      timeoutMs: ANSWER_TIMEOUT_MS,
+      signal,
     });
     if (echoes(answer, code)) return;
     if (answer.status !== 200) throw refused(webhook, `status ${answer.status}, expected 200`);
     await manual.confirmed;
+  }
+
+  /** No answer is no proof; an exchange that was ended on purpose says so itself. */
+  async #ask(webhook: Webhook, exchange: Omit<Exchange, "timeoutMs">): Promise<PostAnswer> {
+    const timeoutMs = ANSWER_TIMEOUT_MS;
+    try {
+      return await post(this.#context, webhook, { ...exchange, timeoutMs });
+    } catch (error) {
+      either(this.#context.background.signal, exchange.signal).throwIfAborted();
+      throw refused(webhook, `no answer, ${String(error)}`);
+    }
   }
 
   #manual(code: string, signal: AbortSignal | undefined): Manual {
@@ -68,24 +86,24 @@ export class Handshake {
     promise.catch(() => {}); // Judged only when the handshake waits for it.
     const why = "no validationResponse came and nobody opened validationUrl";
     const timer: Timer = clock.after(MANUAL_VALIDATION_MS, () => reject(new HandshakeError(why)));
-    const either = AbortSignal.any([background.signal, ...(signal === undefined ? [] : [signal])]);
-    const abort = () => reject(either.reason);
-    either.addEventListener("abort", abort, { once: true });
+    const ending = either(background.signal, signal);
+    const abort = () => reject(ending.reason);
+    ending.addEventListener("abort", abort, { once: true });
     this.#pending.set(code, resolve);
     const stop = () => {
       timer.cancel();
-      either.removeEventListener("abort", abort);
+      ending.removeEventListener("abort", abort);
       this.#pending.delete(code);
     };
     return { confirmed: promise, [Symbol.dispose]: stop };
   }
 
   /** CloudEvents 1.0 "HTTP 1.1 Web Hooks" §4: OPTIONS with the origin that wants to send. */
-  async #askOrigin(webhook: Webhook): Promise<void> {
-    const answer = await post(this.#context, webhook, {
+  async #askOrigin(webhook: Webhook, signal: AbortSignal | undefined): Promise<void> {
+    const answer = await this.#ask(webhook, {
       body: undefined,
       headers: { "WebHook-Request-Origin": CLOUD_ORIGIN },
-      timeoutMs: ANSWER_TIMEOUT_MS,
+      signal,
     });
     const allowed = String(answer.headers["webhook-allowed-origin"] ?? "");
     if (answer.status === 200 && (allowed === "*" || allowed === CLOUD_ORIGIN)) return;

@@ -33,6 +33,8 @@ export interface Exchange {
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
+  /** Ends the exchange early. */
+  readonly signal?: AbortSignal | undefined;
   /** The trace's call id. */
   readonly call?: string | undefined;
 }
@@ -41,7 +43,7 @@ export interface Exchange {
 export async function post(
   { clock, trace, outbound, background }: EventGridContext,
   webhook: Webhook,
-  { body, headers, timeoutMs, call }: Exchange,
+  { body, headers, timeoutMs, signal, call }: Exchange,
 ): Promise<PostAnswer> {
   const startMs = clock.now();
   const method = body === undefined ? "OPTIONS" : "POST";
@@ -57,7 +59,7 @@ export async function post(
       headers: { ...contentType(webhook, body), ...headers, ...webhook.headers },
       body: body === undefined ? "" : JSON.stringify(body),
       timeoutMs,
-      signal: background.signal,
+      signal: either(background.signal, signal),
     });
     finish({ status: answer.status, response: answer.body });
     return answer;
@@ -65,6 +67,11 @@ export async function post(
     finish({ status: 0, error: String(error) });
     throw error;
   }
+}
+
+/** Aborts with whichever comes first. */
+export function either(one: AbortSignal, other: AbortSignal | undefined): AbortSignal {
+  return other === undefined ? one : AbortSignal.any([one, other]);
 }
 
 function contentType({ schema }: Webhook, body: unknown): Record<string, string> {

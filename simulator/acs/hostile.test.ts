@@ -1,25 +1,29 @@
 import { connect as connectTcp } from "node:net";
 import { CallAutomationClient } from "@azure/communication-call-automation";
 import { expect, test } from "vitest";
+import type { TraceEvent } from "../trace.ts";
 import { Mutator, sendSigned } from "./testing/hostile.ts";
+import { HostileWebhook } from "./testing/hostile-webhook.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
 
 const SEED = 20_260_102;
+const CALLER = { phoneNumber: "+14255550100" };
 
-async function connect(lab: TestLab, changes: object = {}) {
+/** A call comes in and is answered; its events go to `callbackUrl`. */
+async function answerCall(lab: TestLab, callbackUrl: string, changes: object = {}) {
   const client = new CallAutomationClient(lab.acs.connectionString, {
     allowInsecureConnection: true,
     retryOptions: { maxRetries: 0 },
   });
   const leg = lab.gateway.ring();
-  const data = lab.acs.incomingCalls.at(-1) ?? {};
-  const context = String(data["incomingCallContext"]);
-  const { callConnection } = await client.answerCall(
-    context,
-    `${lab.application.url}/callbacks`,
-    changes,
-  );
-  const { correlationId } = leg;
+  const context = String(lab.acs.incomingCalls.at(-1)?.["incomingCallContext"]);
+  const { callConnection } = await client.answerCall(context, callbackUrl, changes);
+  return { leg, callConnection };
+}
+
+async function connect(lab: TestLab, changes: object = {}) {
+  const call = await answerCall(lab, `${lab.application.url}/callbacks`, changes);
+  const { correlationId } = call.leg;
   await lab.application.until(
     () =>
       lab.application.events.some(
@@ -27,7 +31,7 @@ async function connect(lab: TestLab, changes: object = {}) {
       ),
     "CallConnected",
   );
-  return { leg, callConnection };
+  return call;
 }
 
 const streaming = (lab: TestLab) => ({
@@ -104,6 +108,45 @@ test("applications may answer events with anything", async () => {
   leg.end();
   await lab.application.event("CallDisconnected");
   expect(internalErrors(lab)).toEqual([]);
+});
+
+/** The last event of a call, posted after all the others were answered or given up. */
+const isDisconnected = (event: TraceEvent) =>
+  event.type === "http" &&
+  event.service === "callback" &&
+  JSON.stringify(event.request).includes("CallDisconnected");
+
+test(`mutated answers to events end nothing but their delivery (seed ${SEED})`, async () => {
+  await using webhook = await HostileWebhook.start(new Mutator(SEED));
+  const policy = { callbackTimeoutMs: 50, callbackOrderMs: 10 };
+  await using lab = await startTestLab({ policy, delivery: { answerTimeoutMs: 50 } });
+  await lab.acs.subscribe(webhook.url, { name: "hostile", isValidated: true });
+  const rounds = 40;
+  for (let round = 0; round < rounds; round++) {
+    const { leg, callConnection } = await answerCall(lab, `${webhook.url}/callbacks`);
+    await callConnection.getCallMedia().hold(CALLER).catch(String);
+    leg.end();
+  }
+  await lab.trace.waitFor(() => lab.trace.events.filter(isDisconnected).length === rounds, {
+    timeoutMs: 10_000,
+    what: "CallDisconnected of every call",
+  });
+  expect(webhook.answered).toBeGreaterThanOrEqual(3 * rounds);
+  expect(internalErrors(lab)).toEqual([]);
+});
+
+test(`mutated answers to the handshake validate nobody by accident (seed ${SEED})`, async () => {
+  await using webhook = await HostileWebhook.start(new Mutator(SEED));
+  await using lab = await startTestLab();
+  for (let round = 0; round < 100; round++) {
+    const schema = round % 2 === 0 ? "EventGrid" : "CloudEvents";
+    const signal = AbortSignal.timeout(20);
+    const outcome = await lab.acs.subscribe(webhook.url, { schema, signal, name: "hostile" }).then(
+      () => "validated",
+      (error: Error) => error.name,
+    );
+    expect(["validated", "HandshakeError", "TimeoutError"]).toContain(outcome);
+  }
 });
 
 test("a body beyond a mebibyte is answered 413", async () => {

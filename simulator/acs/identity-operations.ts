@@ -1,8 +1,11 @@
 import type { Operation, Reply } from "./operation.ts";
+import { refusal } from "./service-error.ts";
 import type { Switchboard } from "./switchboard.ts";
 
 /** A token's life where the request names none; Azure's default is 24 hours. */
 const TOKEN_MINUTES = 1440;
+/** `TokenScope` of `@azure/communication-identity`. */
+const SCOPES: readonly string[] = ["chat", "voip", "chat.join", "chat.join.limited", "voip.join"];
 
 /** `POST /identities`: a communication user for tests, with a token if scopes are asked for. */
 export function identityOperations(board: Switchboard): Operation[] {
@@ -15,6 +18,7 @@ export function identityOperations(board: Switchboard): Operation[] {
       isRepeatable: true,
       handle: ({ body }): Reply => {
         const scopes = body.list("createTokenWithScopes");
+        if (!scopes.every(isScope)) throw refusal.invalidField("createTokenWithScopes");
         const minutes = body.count("expiresInMinutes", [60, TOKEN_MINUTES]) ?? TOKEN_MINUTES;
         const identity = { id: board.newIdentity().rawId };
         if (scopes.length === 0) return { status: 201, body: { identity } };
@@ -22,6 +26,10 @@ export function identityOperations(board: Switchboard): Operation[] {
       },
     },
   ];
+}
+
+function isScope(value: unknown): boolean {
+  return typeof value === "string" && SCOPES.includes(value);
 }
 
 /** Opaque to everybody here: nothing in the lab takes it as a credential. */

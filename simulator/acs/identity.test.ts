@@ -31,12 +31,33 @@ test.each([
   expect(readIdentifier(value, "target").rawId).toBe("4:+14255550100");
 });
 
-test.each([[undefined], ["4:+1"], [{}], [{ phoneNumber: { value: "12" } }], [{ rawId: "" }]])(
-  "%j identifies nobody",
-  (value) => {
-    expect(() => readIdentifier(value, "target")).toThrow("The field Target is invalid");
-  },
-);
+test.each([
+  [undefined],
+  ["4:+1"],
+  [{}],
+  [{ phoneNumber: { value: "12" } }],
+  [{ rawId: "" }],
+  [{ rawId: "8:acs:r_u\r\nX: 1" }],
+])("%j identifies nobody", (value) => {
+  expect(() => readIdentifier(value, "target")).toThrow("The field Target is invalid");
+});
+
+test.each([
+  [{ rawId: "8:acs:r_u", phoneNumber: { value: "+14255550100" } }],
+  [{ kind: "phoneNumber", communicationUser: { id: "8:acs:r_u" } }],
+  [{ kind: "communicationUser", rawId: "4:+14255550100" }],
+])("%j contradicts itself", (value) => {
+  expect(() => readIdentifier(value, "target")).toThrow("The field Target is invalid");
+});
+
+test.each([["telephone"], [7]])("a kind of %j is none", (kind) => {
+  const value = { kind, phoneNumber: { value: "+14255550100" } };
+  expect(() => readIdentifier(value, "target")).toThrow("The field Kind is invalid");
+});
+
+test.each(["unknown", "PhoneNumber"])("kind %s leaves the raw id to speak for itself", (kind) => {
+  expect(readIdentifier({ kind, rawId: "4:+14255550100" }, "target").kind).toBe("phoneNumber");
+});
 
 test("ids have the service's shapes and follow the seed", () => {
   const ids = seededIds(7);

@@ -54,15 +54,26 @@ export function numberOf(identifier: Identifier): string | undefined {
   return identifier.phoneNumber?.value;
 }
 
+/** What a request may call an identifier; the last two of them name no kind of their own here. */
+const KINDS = [
+  "phoneNumber",
+  "communicationUser",
+  "microsoftTeamsUser",
+  "microsoftTeamsApp",
+  "teamsExtensionUser",
+  "unknown",
+] as const;
+
 /**
  * Reads an identifier from a request. Media actions leave `kind` out and some callers send only the
- * nested object, so it is inferred; what identifies nobody is 400/8523.
+ * nested object, so it is inferred; what identifies nobody, or contradicts itself, is 400/8523.
  */
 export function readIdentifier(value: unknown, name: string): Identifier {
   const fields = Fields.of(value, name);
-  const rawId = rawIdOf(fields) ?? fields.optionalText("rawId");
-  if (rawId === undefined || rawId === "") throw refusal.invalidField(name);
+  const nested = nestedIdentifier(fields);
+  const rawId = fields.optionalText("rawId") ?? nested?.rawId ?? fields.optionalText("id") ?? "";
   const identifier = identifierOf(rawId);
+  if (!isNameable(rawId) || !agrees(identifier, nested, fields)) throw refusal.invalidField(name);
   const number = numberOf(identifier);
   const isWithheld = identifier.phoneNumber?.isAnonymous === true;
   if (number !== undefined && !isWithheld && !isE164(number)) throw refusal.invalidField(name);
@@ -73,14 +84,33 @@ export function optionalIdentifier(fields: Fields, name: string): Identifier | u
   return fields.has(name) ? readIdentifier(fields.raw(name), name) : undefined;
 }
 
-function rawIdOf(fields: Fields): string | undefined {
-  const number = fields.fields("phoneNumber")?.text("value");
-  if (number !== undefined) return fields.optionalText("rawId") ?? `4:${number}`;
-  const teamsUser = fields.fields("microsoftTeamsUser")?.text("userId");
-  if (teamsUser !== undefined) return fields.optionalText("rawId") ?? `8:orgid:${teamsUser}`;
-  const teamsApp = fields.fields("microsoftTeamsApp")?.text("appId");
-  if (teamsApp !== undefined) return fields.optionalText("rawId") ?? `28:orgid:${teamsApp}`;
-  return fields.fields("communicationUser")?.text("id") ?? fields.optionalText("id");
+/** The identifier that the nested object of a request stands for, if there is one. */
+function nestedIdentifier(fields: Fields): Identifier | undefined {
+  const rawIds = [
+    prefixed("4:", fields.fields("phoneNumber")?.text("value")),
+    prefixed("8:orgid:", fields.fields("microsoftTeamsUser")?.text("userId")),
+    prefixed("28:orgid:", fields.fields("microsoftTeamsApp")?.text("appId")),
+    fields.fields("communicationUser")?.text("id"),
+  ];
+  const rawId = rawIds.find((candidate) => candidate !== undefined);
+  return rawId === undefined ? undefined : identifierOf(rawId);
+}
+
+function prefixed(prefix: string, id: string | undefined): string | undefined {
+  return id === undefined ? undefined : `${prefix}${id}`;
+}
+
+/** Raw ids are printable and not empty. */
+function isNameable(rawId: string): boolean {
+  return /^[^\p{Cc}]+$/u.test(rawId);
+}
+
+/** True when raw id, nested object and `kind` mean the same kind of party. */
+function agrees(identifier: Identifier, nested: Identifier | undefined, fields: Fields): boolean {
+  const kind = fields.choice("kind", KINDS);
+  const isSaid = kind !== undefined && kind !== "unknown" && kind !== "teamsExtensionUser";
+  const meant = [nested?.kind, isSaid ? kind : undefined].filter((each) => each !== undefined);
+  return meant.every((each) => each === identifier.kind);
 }
 
 function phoneNumber(rest: string): NonNullable<Identifier["phoneNumber"]> {

@@ -6,6 +6,7 @@ import {
   type CallRecording,
 } from "@azure/communication-call-automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { sendSigned } from "./testing/hostile.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
 import { refusalOf } from "./testing/sdk.ts";
 
@@ -125,6 +126,14 @@ test("an unknown path or api-version is answered in the service's words and repo
       message: expect.stringContaining("POST /calling/callConnections:reject?api-version=2020"),
     }),
   );
+});
+
+test.each([
+  ["GET", "/calling/callConnections\\ID/participants?api-version=2026-03-12"],
+  ["GET", "//calling/callConnections/ID?api-version=2026-03-12"],
+  ["POST", "/identities?api-version=latest"],
+])("%s %s is no address of the service", async (method, target) => {
+  expect(await sendSigned(lab, { method, target, body: "" })).toBe(404);
 });
 
 test("recordings are downloaded from Microsoft's hosts only, as the SDK insists", async () => {

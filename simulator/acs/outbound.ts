@@ -129,6 +129,8 @@ export class Outbound implements Disposable {
     });
     request.on("response", resolve);
     request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
+    // A 101 that nobody asked for ends a request without an error and without a response.
+    request.on("close", () => reject(new Error(`${target.origin} gave no HTTP answer`)));
     request.end(body);
     return { request, response: promise };
   }

@@ -50,18 +50,20 @@ export class Rest {
       now: () => clock.date(),
       clockSkewMs: policy.clockSkewMs,
     });
-    const url = new URL(request.target, "http://service");
-    const apiVersion = url.searchParams.get("api-version") ?? "";
-    const { operation, ids } = this.#route(request, url.pathname);
-    const isKnownVersion = policy.apiVersions.includes(apiVersion);
-    if (!isKnownVersion && operation.isUnversioned !== true) throw noResource(request);
+    const { path, query } = splitTarget(request.target);
+    const apiVersion = query.get("api-version") ?? "";
+    const { operation, ids } = this.#route(request, path);
+    const isKnownVersion = operation.isUnversioned
+      ? API_VERSION.test(apiVersion)
+      : policy.apiVersions.includes(apiVersion);
+    if (!isKnownVersion) throw noResource(request);
     const injected = this.#injectedError(operation.name);
     if (injected !== undefined) throw injected;
     const origin = `${request.secure ? "https" : "http"}://${request.headers.host ?? ""}`;
     const read = (): OperationRequest => {
       const { range } = request.headers;
       const body = readBody(request.body);
-      return { ids, body, query: url.searchParams, apiVersion, origin, range };
+      return { ids, body, query, apiVersion, origin, range };
     };
     return this.#once(operation, request, async () => operation.handle(read()));
   }
@@ -127,6 +129,14 @@ export class Rest {
 }
 
 const NO_RESOURCE = "NotFound";
+/** Of an API beside Call Automation; storage has none. */
+const API_VERSION = /^$|^\d{4}-\d{2}-\d{2}(?:-preview(?:\.\d+)?)?$/;
+
+/** As it was sent: a URL parser would take `\` for `/` and a second `/` for a host. */
+function splitTarget(target: string): { path: string; query: URLSearchParams } {
+  const [, path = "", query = ""] = /^(?:https?:\/\/[^/?]*)?([^?]*)\??(.*)$/s.exec(target) ?? [];
+  return { path, query: new URLSearchParams(query) };
+}
 
 /** The service's words for an unknown path or api-version (azure-sdk-for-python issue 38974). */
 function noResource({ target, headers }: RestRequest): ServiceError {
