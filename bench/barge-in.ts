@@ -39,6 +39,8 @@ interface Sweep {
   readonly answered: boolean;
   /** Undefined when the reply was over before the caller could be heard. */
   readonly silenceAfterMs: number | undefined;
+  /** How much of the reply could be heard. */
+  readonly audibleMs: number;
   /** Words in the model's history, and words that had begun at the caller's ear. */
   readonly believed: number;
   readonly audible: number;
@@ -113,6 +115,7 @@ function evaluate(
         over === undefined || spoke === undefined
           ? undefined
           : Math.max(0, over.endMs - spoke.startMs),
+      audibleMs,
       believed: believed?.split(/\s+/).filter((word) => word !== "").length ?? Number.NaN,
       audible: wordStartsMs.filter((startMs) => startMs < audibleMs).length,
     };
@@ -127,7 +130,7 @@ async function replyWords(voice: string): Promise<number[]> {
 }
 
 /** One call, interrupted once at every offset. */
-async function sweep(offsets: readonly number[]): Promise<Sweep[]> {
+async function sweepCall(offsets: readonly number[]): Promise<Sweep[]> {
   await using bench = await startBench();
   const { lab } = bench;
   const spans = recordSpans(() => performance.now());
@@ -153,10 +156,11 @@ function sweepInThread(offsets: readonly number[]): Promise<Sweep[]> {
 }
 
 function report(sweeps: readonly Sweep[]): void {
-  for (const { offsetMs, silenceAfterMs, answered, believed, audible } of sweeps) {
+  for (const sweep of sweeps) {
+    const { offsetMs, silenceAfterMs, audibleMs, answered, believed, audible } = sweep;
     const silence = silenceAfterMs === undefined ? "was over" : `${silenceAfterMs.toFixed(0)} ms`;
     console.log(
-      `${String(offsetMs).padStart(6)} ms   silent after ${silence.padStart(8)}   believed ${believed} of ${audible} audible words${answered ? "" : "   missed"}`,
+      `${String(offsetMs).padStart(6)} ms   silent after ${silence.padStart(8)}   believed ${believed} of ${audible} audible words in ${audibleMs.toFixed(0)} ms${answered ? "" : "   missed"}`,
     );
   }
   const over = sweeps.filter(({ silenceAfterMs }) => silenceAfterMs !== undefined);
@@ -201,5 +205,5 @@ if (isMainThread) {
   await main();
   process.exit(0);
 } else {
-  parentPort?.postMessage(await sweep(workerData as number[]), []);
+  parentPort?.postMessage(await sweepCall(workerData as number[]), []);
 }

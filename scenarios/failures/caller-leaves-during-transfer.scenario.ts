@@ -6,7 +6,6 @@ scenario(
     llm.when("real person").escalates({ summary: "Customer asks for a person." });
 
     const call = await phone.call("+18005551234", { from: "+14255550100" });
-    await call.hears("press two");
     await call.presses("2");
     await call.hears("How can I help");
     await call.says("I want to talk to a real person right now.");

@@ -1,10 +1,9 @@
 import { expect, scenario } from "../harness/scenario.ts";
 
-/** Where in the reply the callers speak: near its beginning, in its middle, near its end. */
+/** Where in the reply each caller speaks: the first near its beginning and past its middle. */
 const PLACES = [
-  ["your contract", "twenty four months"],
-  ["renews every year", "unless you cancel"],
-  ["three months before", "in writing"],
+  ["your contract", "unless you cancel"],
+  ["twenty four months", "in writing"],
 ] as const;
 
 /**
@@ -28,9 +27,9 @@ scenario(
     await Promise.all(
       calls.map(async (call, caller) => {
         await call.hears("How can I help");
-        for (const place of PLACES) {
+        for (const place of PLACES[caller] ?? []) {
           await call.says("What are the terms of my contract?");
-          await call.hears(place[caller] ?? "", { asTheyAreSpoken: true });
+          await call.hears(place, { asTheyAreSpoken: true });
           await call.says("Can I speak to a manager please?");
           await call.hears("I will find a manager for you");
         }
@@ -38,7 +37,7 @@ scenario(
     );
 
     for (const call of calls) {
-      expect(call.bargeIns).toHaveLength(PLACES.length);
+      expect(call.bargeIns).toHaveLength(2);
       expect(call).toGoQuietWithin();
       expect(call).toHaveResponseTime({ p95Ms: 1500 });
       await call.hangsUp();

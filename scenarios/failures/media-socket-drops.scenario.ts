@@ -6,7 +6,6 @@ scenario(
     llm.when("current balance").says("Your balance is forty nine dollars.");
 
     const call = await phone.call("+18005551234", { from: "+14255550100" });
-    await call.hears("press two");
     await call.presses("2");
     await call.hears("How can I help");
     lab.faults.add({ name: "acs.drop-media-socket", times: 1 });

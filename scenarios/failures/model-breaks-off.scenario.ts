@@ -8,7 +8,6 @@ scenario(
     llm.when("that is all").says("Thank you for calling. Goodbye.");
 
     const call = await phone.call("+18005551234", { from: "+14255550100" });
-    await call.hears("press two");
     await call.presses("2");
     await call.hears("How can I help");
 

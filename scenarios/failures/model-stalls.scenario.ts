@@ -7,7 +7,6 @@ scenario(
     llm.when("current balance").stalls("headers");
 
     const call = await phone.call("+18005551234", { from: "+14255550100" });
-    await call.hears("press two");
     await call.presses("2");
     await call.hears("How can I help");
     await call.says("What is my current balance?");

@@ -4,7 +4,6 @@ scenario(
   "a recogniser that refuses costs an apology and leads to a human",
   async ({ phone, queue }) => {
     const call = await phone.call("+18005551234", { from: "+14255550100" });
-    await call.hears("press two");
     await call.presses("2");
 
     await call.hears("I cannot hear you well");

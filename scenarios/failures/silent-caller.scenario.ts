@@ -4,7 +4,6 @@ scenario(
   "a caller who says nothing is asked twice, then told goodbye",
   async ({ phone }) => {
     const call = await phone.call("+18005551234", { from: "+14255550100" });
-    await call.hears("press two");
     await call.presses("2");
     await call.hears("How can I help");
     await call.hears("Are you still there");

@@ -18,7 +18,6 @@ scenario(
     llm.afterTool("transfer_money").says("I cannot move money for you.");
 
     const call = await phone.call("+18005551234", { from: "+14255550100" });
-    await call.hears("press two");
     await call.presses("2");
     await call.hears("How can I help");
 
