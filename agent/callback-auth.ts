@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { createRemoteJWKSet, errors, jwtVerify } from "jose";
+import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from "jose";
 import type { Config } from "./config.ts";
 
 /** Why a sender was turned away, for the log; the answer on the wire says no more than 401. */
@@ -19,12 +19,15 @@ const ALLOWED: Verdict = { allowed: true };
 
 /** Tokens live five minutes; clocks differ a little. */
 const CLOCK_TOLERANCE_S = 30;
+const KEYS_TIMEOUT_MS = 3000;
+const KEYS_RENEWAL_MS = 3_600_000;
 
 export function createDoorkeeper(
   acs: Config["acs"],
   eventGridSecret: string | undefined,
+  now: () => number = Date.now,
 ): Doorkeeper {
-  const keys = createRemoteJWKSet(new URL(acs.callbackJwksUrl), { timeoutDuration: 3000 });
+  const keys = acs.callbackAudience === undefined ? undefined : keepKeys(acs.callbackJwksUrl, now);
   return {
     eventGrid: (url) => {
       if (eventGridSecret === undefined) return ALLOWED;
@@ -32,7 +35,7 @@ export function createDoorkeeper(
       return sameSecret(code, eventGridSecret) ? ALLOWED : denied("the code is missing or wrong");
     },
     callAutomation: async (authorization) => {
-      if (acs.callbackAudience === undefined) return ALLOWED;
+      if (keys === undefined || acs.callbackAudience === undefined) return ALLOWED;
       const token = /^Bearer (\S+)$/i.exec(authorization ?? "")?.[1];
       if (token === undefined) return denied("no bearer token");
       try {
@@ -50,6 +53,28 @@ export function createDoorkeeper(
         );
       }
     },
+  };
+}
+
+/**
+ * The service's keys: fetched before the first call needs them, again every hour and for a key that
+ * is unknown. When they cannot be fetched those at hand go on: no call is lost to it.
+ */
+function keepKeys(url: string, now: () => number): JWTVerifyGetKey {
+  const remote = createRemoteJWKSet(new URL(url), {
+    timeoutDuration: KEYS_TIMEOUT_MS,
+    cacheMaxAge: Number.POSITIVE_INFINITY,
+  });
+  let renewedAt = 0;
+  const renew = () => {
+    renewedAt = now();
+    // Whoever needs a key that is not there asks again, and is told.
+    remote.reload().catch(() => undefined);
+  };
+  renew();
+  return (header, token) => {
+    if (now() - renewedAt > KEYS_RENEWAL_MS) renew();
+    return remote(header, token);
   };
 }
 

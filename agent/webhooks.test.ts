@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo, connect as connectTcp } from "node:net";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { cloudEvent, until } from "./testing/call-service.ts";
 import { connect, INCOMING, post, startWorld, type World } from "./testing/world.ts";
@@ -156,6 +156,7 @@ async function startIssuer() {
     ACS_CALLBACK_JWKS_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/calling/keys`,
   };
   const dispose = async () => {
+    if (!server.listening) return;
     server.closeAllConnections();
     server.close();
     await once(server, "close");
@@ -191,6 +192,18 @@ test("callbacks are taken from the service only", async () => {
     `${Buffer.from('{"alg":"none"}').toString("base64url")}.${Buffer.from(`{"aud":"${AUDIENCE}","iss":"${ISSUER}"}`).toString("base64url")}.`,
   ];
   for (const token of forged) expect((await postAs(url, token)).status).toBe(401);
+});
+
+test("keys that can no longer be fetched are used on", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  onTestFinished(() => void vi.useRealTimers());
+  await using issuer = await startIssuer();
+  await using world = await startWorld({ env: issuer.env });
+  const url = await callbackUrl(world);
+  expect((await postAs(url, await issuer.sign())).status).toBe(200);
+  await issuer[Symbol.asyncDispose]();
+  vi.setSystemTime(Date.now() + 7_200_000);
+  expect((await postAs(url, await issuer.sign())).status).toBe(200);
 });
 
 async function refusal(
