@@ -2,7 +2,6 @@ import { expect, scenario } from "../harness/scenario.ts";
 
 const QUESTIONS = [
   ["What is my current balance?", "Your balance is forty nine dollars"],
-  ["What is my current payment due date?", "Your next payment is due on the first of March"],
   ["What are the terms of my contract?", "Your contract runs for twenty four months"],
 ] as const;
 
