@@ -39,7 +39,7 @@ scenario(
     for (const call of calls) {
       expect(call.bargeIns).toHaveLength(2);
       expect(call).toGoQuietWithin();
-      expect(call).toHaveResponseTime({ p95Ms: 1500 });
+      expect(call).toHaveResponseTime({ p50Ms: 1500, p95Ms: 2500 });
       await call.hangsUp();
     }
   },
