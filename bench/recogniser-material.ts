@@ -1,8 +1,9 @@
+import type { Audio } from "../simulator/media/frame.ts";
 import { resample } from "../simulator/media/resample.ts";
 import { HOP_SAMPLES } from "../simulator/speech/spectrum.ts";
-import type { Synthesiser } from "../simulator/speech/synthesiser.ts";
 import { FINE_RATE, makeTemplate, type Template } from "../simulator/speech/template.ts";
 import { KNOWN_SENTENCES, UNKNOWN_SENTENCES } from "./recogniser-sentences.ts";
+import type { Speaker } from "./recogniser-voices.ts";
 
 /** Something said, at 8 kHz. */
 export interface Utterance {
@@ -12,7 +13,6 @@ export interface Utterance {
 }
 
 export interface Material {
-  voice: string;
   templates: Template[];
   known: Utterance[];
   unknown: Utterance[];
@@ -25,22 +25,26 @@ const RATE_HZ = 8000;
 const BABBLE_VOICES = 24;
 const BABBLE_SECONDS = 20;
 
-export async function prepare(synthesiser: Synthesiser, voice: string): Promise<Material> {
+export async function prepare(speaker: Speaker): Promise<Material> {
   const known: Utterance[] = [];
   const templates: Template[] = [];
   for (const text of KNOWN_SENTENCES) {
-    const { samples, rateHz, words } = await synthesiser.synthesise({ text, voice });
-    const template = makeTemplate({ text, audio: { samples, rateHz }, words });
+    const { audio, words } = await speaker.say(text);
+    const template = makeTemplate({ text, audio, words });
     if (template !== undefined) templates.push(template);
-    known.push({ expected: text, samples: resample(samples, rateHz, RATE_HZ) });
+    known.push({ expected: text, samples: atTelephoneRate(audio) });
   }
   const unknown: Utterance[] = [];
   for (const text of UNKNOWN_SENTENCES) {
-    const { samples, rateHz } = await synthesiser.synthesise({ text, voice });
-    unknown.push({ expected: "", samples: resample(samples, rateHz, RATE_HZ) });
+    const { audio } = await speaker.say(text);
+    unknown.push({ expected: "", samples: atTelephoneRate(audio) });
   }
   const babble = babbleOf([...known, ...unknown]);
-  return { voice, templates, known, unknown, garbled: garbledFrom(known, templates), babble };
+  return { templates, known, unknown, garbled: garbledFrom(known, templates), babble };
+}
+
+export function atTelephoneRate({ samples, rateHz }: Audio): Int16Array {
+  return resample(samples, rateHz, RATE_HZ);
 }
 
 /** Seven ways to spoil a sentence so that it is not that sentence any more. */

@@ -1,22 +1,28 @@
 /**
- * How well and how fast the built-in recogniser works: `node bench/recogniser.ts [--quick]
- * [--voices slt,kal16]`. Known and unknown sentences, and known ones garbled, go through telephone
- * channels, four to a stream; every final result is scored. `--quick` takes a quarter of the
- * sentences (against all templates) through a few channels and stays under a minute.
+ * How well and how fast the built-in recogniser works: `node bench/recogniser.ts [--voices slt,kal16]
+ * [--channel "loss 5 %"]… [--quick] [--stall]`. 100 known sentences (all enrolled) and 40 unknown ones go through
+ * telephone channels, four to a stream, and through some channels known ones garbled in seven ways;
+ * every final result is scored. All channels take several minutes for a voice; name some to measure
+ * those. `--quick` takes a quarter of the sentences through a few. `--stall` measures how long the
+ * main thread stands still while the worker recognises, and nothing else. The voice `espeak` needs
+ * the program espeak-ng.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type EarEvent, Listener } from "../simulator/speech/listener.ts";
 import { startRecogniser } from "../simulator/speech/recogniser.ts";
-import { startSynthesiser } from "../simulator/speech/synthesiser.ts";
 import { type Channel, transmit } from "./recogniser-channel.ts";
-import { type Material, prepare, type Utterance } from "./recogniser-material.ts";
+import { atTelephoneRate, type Material, prepare, type Utterance } from "./recogniser-material.ts";
+import { KNOWN_SENTENCES } from "./recogniser-sentences.ts";
+import { openSpeaker } from "./recogniser-voices.ts";
 
 const { values: options } = parseArgs({
   options: {
-    quick: { type: "boolean", default: false },
     voices: { type: "string", default: "slt,kal16" },
+    channel: { type: "string", multiple: true },
+    quick: { type: "boolean", default: false },
+    stall: { type: "boolean", default: false },
   },
 });
 
@@ -87,8 +93,7 @@ function judge(
     for (let from = 0; from < samples.length; from += CHUNK_SAMPLES) {
       const before = process.threadCpuUsage();
       listener.accept(samples.subarray(from, from + CHUNK_SAMPLES), 16_000);
-      const { user, system } = process.threadCpuUsage(before);
-      const tookMs = (user + system) / 1000;
+      const tookMs = processorMs(before);
       tally.workMs += tookMs;
       tally.longestStepMs = Math.max(tally.longestStepMs, tookMs);
     }
@@ -107,6 +112,12 @@ function judge(
   return tally;
 }
 
+/** Of this thread, since `before`. */
+function processorMs(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / 1000;
+}
+
 function score(tally: Tally, expected: string, answers: readonly string[]): void {
   tally.utterances++;
   const texts = answers.filter((text) => text !== "");
@@ -118,11 +129,14 @@ function score(tally: Tally, expected: string, answers: readonly string[]): void
 
 const every = (step: number) => (_: unknown, index: number) => index % step === 0;
 
+function chosen({ name, quick = false }: { name: string; quick?: boolean }): boolean {
+  return options.channel?.includes(name) ?? (quick || !options.quick);
+}
+
 function benchmark(material: Material): Tally[] {
   const share = options.quick ? 4 : 1;
   const tallies: Tally[] = [];
-  for (const { quick = false, garbled = false, ...channel } of CHANNELS) {
-    if (options.quick && !quick) continue;
+  for (const { garbled = false, ...channel } of CHANNELS.filter(chosen)) {
     const known = judge(material.known.filter(every(share)), channel, material);
     const unknown = judge(material.unknown.filter(every(share)), channel, material);
     tallies.push(known, unknown);
@@ -143,43 +157,76 @@ function benchmark(material: Material): Tally[] {
   return tallies;
 }
 
-/** Speaks in real time into a recogniser in its worker, and watches the main thread. */
-async function longestStallMs({ templates, known, babble, voice }: Material): Promise<number> {
-  await using synthesiser = await startSynthesiser();
-  await using recogniser = await startRecogniser();
-  for (const { text } of templates) {
-    const { samples, rateHz, words } = await synthesiser.synthesise({ text, voice });
-    await recogniser.enrol({ text, audio: { samples, rateHz }, words });
-  }
-  const spoken = known.slice(0, UTTERANCES_PER_STREAM).map(({ samples }) => samples);
-  const { samples } = transmit(spoken, { name: "clean" }, { seed: 1, babble });
-  await using ear = recogniser.listen({ onEvent: () => {} });
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  await sleep(200);
-  delay.enable();
-  for (let from = 0; from < Math.min(samples.length, 16_000 * 8); from += CHUNK_SAMPLES) {
-    ear.accept(samples.subarray(from, from + CHUNK_SAMPLES), 16_000);
-    await sleep(20);
-  }
-  delay.disable();
-  await ear.finish();
-  return delay.max / 1e6;
-}
-
 const sum = (tallies: readonly Tally[], value: (tally: Tally) => number) =>
   tallies.reduce((total, tally) => total + value(tally), 0);
 
-for (const voice of options.voices.split(",")) {
-  await using synthesiser = await startSynthesiser();
-  const material = await prepare(synthesiser, voice);
+async function measureVoice(voice: string): Promise<void> {
+  await using speaker = await openSpeaker(voice);
+  const material = await prepare(speaker);
   console.log(`\nvoice ${voice}, ${material.templates.length} templates`);
   console.log(`${" ".repeat(36)}  correct  wrong  extra  unknown  garbled`);
   const tallies = benchmark(material);
-  const speed = sum(tallies, ({ audioMs }) => audioMs) / sum(tallies, ({ workMs }) => workMs);
+  const audioMs = sum(tallies, (tally) => tally.audioMs);
+  const workMs = sum(tallies, (tally) => tally.workMs);
   const longest = Math.max(...tallies.map(({ longestStepMs }) => longestStepMs));
   console.log(
-    `${speed.toFixed(0)} x real time, longest step ${longest.toFixed(0)} ms (processor time, in the worker)`,
+    `${(audioMs / 1000).toFixed(0)} s of audio in ${(workMs / 1000).toFixed(1)} s of processor time: ` +
+      `${(audioMs / workMs).toFixed(0)} x real time, longest step ${longest.toFixed(0)} ms`,
   );
-  const stallMs = await longestStallMs(material);
-  console.log(`longest stall of the main thread ${stallMs.toFixed(1)} ms`);
 }
+
+/** Of 20 ms: a known sentence is enrolled this often while an ear listens. */
+const CHUNKS_PER_ENROLMENT = 6;
+
+/** What the main thread does in 20 ms. */
+interface Stall {
+  /** The longest time it did not come to its next task, whatever the reason. */
+  delayMs: number;
+  /** The most processor time it used itself. */
+  workMs: number;
+}
+
+/**
+ * Speaks in real time into a recogniser in its worker, enrols the known sentences meanwhile, as the
+ * emulated synthesiser does, and watches the main thread. Without `listening`: the same without a
+ * recogniser, to tell what the machine itself does to a thread.
+ */
+async function longestStall(listening: boolean): Promise<Stall> {
+  await using speaker = await openSpeaker("slt");
+  const said = await Promise.all(KNOWN_SENTENCES.map((text) => speaker.say(text)));
+  const spoken = said.slice(0, UTTERANCES_PER_STREAM).map(({ audio }) => atTelephoneRate(audio));
+  const { samples } = transmit(spoken, { name: "clean" }, { seed: 1, babble: new Int16Array(0) });
+  await using recogniser = await startRecogniser();
+  await using ear = recogniser.listen({ onEvent: () => {} });
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  await sleep(1000);
+  delay.enable();
+  let workMs = 0;
+  for (let chunk = 0; chunk * CHUNK_SAMPLES < samples.length; chunk++) {
+    const before = process.threadCpuUsage();
+    const from = chunk * CHUNK_SAMPLES;
+    if (listening) ear.accept(samples.subarray(from, from + CHUNK_SAMPLES), 16_000);
+    const index = chunk / CHUNKS_PER_ENROLMENT;
+    const known = listening ? said[index] : undefined;
+    if (known !== undefined)
+      void recogniser.enrol({ text: KNOWN_SENTENCES[index] ?? "", ...known });
+    await sleep(20);
+    workMs = Math.max(workMs, processorMs(before));
+  }
+  delay.disable();
+  await ear.finish();
+  return { delayMs: delay.max / 1e6, workMs };
+}
+
+async function measureStall(): Promise<void> {
+  for (const listening of [false, true]) {
+    const { delayMs, workMs } = await longestStall(listening);
+    console.log(
+      `main thread ${listening ? "with" : "without"} a recogniser: longest stall ${delayMs.toFixed(1)} ms, ` +
+        `most processor time in 20 ms ${workMs.toFixed(1)} ms`,
+    );
+  }
+}
+
+if (options.stall) await measureStall();
+else for (const voice of options.voices.split(",")) await measureVoice(voice);

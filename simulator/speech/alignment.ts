@@ -1,3 +1,4 @@
+import { addCorrelations, type Run } from "./cross-correlation.ts";
 import type { Candidate, Segment } from "./shortlist.ts";
 import { HOP_SAMPLES } from "./spectrum.ts";
 import { FINE_RATE } from "./template.ts";
@@ -9,13 +10,17 @@ export const COHERENT_SHARE = 0.55;
 
 /** ±20 ms, in fine samples. */
 const LARGEST_LAG = 320;
+/** As many analysis samples, one after the other. */
+const WHOLE_LAGS: Lags = { first: -LARGEST_LAG, count: LARGEST_LAG + 1 };
 /** A jitter buffer that slips does so by whole frames. */
 const SLIPS = [-320, 320, -640, 640, -319, -321, 319, 321, -1, 1];
 const SLIP_GAIN = 0.2;
 /** From this much on a lag is as good as it gets. */
 const SETTLED_SAMPLES = 8000;
-const QUICK = { lengthSamples: 800, step: 2, pieces: 3 };
-const THOROUGH = { lengthSamples: 1600, step: 1, pieces: 5 };
+const QUICK = { lengthSamples: 800, pieces: 3 };
+const THOROUGH = { lengthSamples: 1600, pieces: 5 };
+/** Less than the power of one sample that is not zero: what rounding leaves of a sum. */
+const NO_POWER = 1e-12;
 
 /** How a block of heard samples compares with the template's. */
 export interface BlockMatch {
@@ -30,6 +35,12 @@ export interface BlockMatch {
 export interface Span {
   from: number;
   to: number;
+}
+
+/** Lags an analysis sample apart, from `first` on; in fine samples. */
+interface Lags {
+  readonly first: number;
+  readonly count: number;
 }
 
 /** Lays a candidate's waveform over the heard one, to half a sample, and follows it through slips. */
@@ -89,24 +100,55 @@ export class Alignment {
     return best;
   }
 
-  #findLag(span: Span, { lengthSamples, step, pieces }: typeof QUICK): number {
+  #findLag(span: Span, { lengthSamples, pieces }: typeof QUICK): number {
     const starts = this.#loudest(span, lengthSamples).slice(0, pieces);
     if (starts.length === 0) starts.push(Math.max(0, Math.min(span.from, span.to - 400)));
-    // The cube: after a slip, a lag that is right for some pieces beats one that is half right for all.
-    const score = (lag: number) =>
-      starts.reduce((sum, from) => {
-        const to = Math.min(span.to, from + lengthSamples);
-        return sum + this.#compare(from, to, lag).correlation ** 3;
-      }, 0);
-    let best = { lag: 0, score: Number.NEGATIVE_INFINITY };
-    const consider = (lag: number) => {
-      const reached = score(lag);
-      if (reached > best.score) best = { lag, score: reached };
-    };
-    for (let lag = -LARGEST_LAG; lag <= LARGEST_LAG; lag += step) consider(lag);
-    const { lag } = best;
-    for (const near of [lag - 2, lag - 1, lag + 1, lag + 2]) consider(near);
-    return best.lag;
+    const places = starts.map((from) => ({ from, to: Math.min(span.to, from + lengthSamples) }));
+    const whole = this.#bestLag(places, WHOLE_LAGS);
+    const half = this.#bestLag(places, { first: whole.lag - 1, count: 2 });
+    return half.score > whole.score ? half.lag : whole.lag;
+  }
+
+  #bestLag(places: readonly Span[], { first, count }: Lags): { lag: number; score: number } {
+    const scores = new Float64Array(count);
+    for (const place of places) this.#addScores(scores, place, first);
+    const score = Math.max(...scores);
+    return { lag: first + FINE_RATE * scores.indexOf(score), score };
+  }
+
+  /**
+   * Adds the cube of the correlation at each lag: after a slip, a lag that is right for some pieces
+   * beats one that is half right for all.
+   */
+  #addScores(scores: Float64Array, { from, to }: Span, firstLag: number): void {
+    const length = to - from;
+    const expected = this.#expectedFrom(
+      FINE_RATE * from + this.#base + firstLag,
+      length + scores.length,
+    );
+    const heard = { values: this.#segment.history.samples, at: from, length };
+    const cross = new Float64Array(scores.length);
+    addCorrelations(cross, heard, { values: expected, at: 0 });
+    const heardPower = powerOf(heard);
+    let power = powerOf({ values: expected, at: 0, length });
+    for (let index = 0; index < scores.length; index++) {
+      const comparable = heardPower > NO_POWER && power > NO_POWER;
+      const correlation = comparable ? (cross[index] ?? 0) / Math.sqrt(heardPower * power) : 0;
+      scores[index] = (scores[index] ?? 0) + correlation ** 3;
+      power += (expected[index + length] ?? 0) ** 2 - (expected[index] ?? 0) ** 2;
+    }
+  }
+
+  /** The template's waveform at the analysis rate, from a fine sample on; beyond its ends silence. */
+  #expectedFrom(fine: number, count: number): Float32Array {
+    const { waveform } = this.#candidate.template;
+    const expected = new Float32Array(count);
+    const first = Math.max(0, Math.ceil(-fine / FINE_RATE));
+    const end = Math.min(count, Math.ceil((waveform.length - fine) / FINE_RATE));
+    for (let index = first; index < end; index++) {
+      expected[index] = waveform[fine + FINE_RATE * index] ?? 0;
+    }
+    return expected;
   }
 
   /** Where both waveforms are strong, strongest first. */
@@ -140,4 +182,10 @@ export class Alignment {
     const correlation = comparable ? cross / Math.sqrt(heardPower * expectedPower) : 0;
     return { correlation, heardPower, expectedPower };
   }
+}
+
+function powerOf({ values, at, length }: Run): number {
+  let power = 0;
+  for (let index = at; index < at + length; index++) power += (values[index] ?? 0) ** 2;
+  return power;
 }

@@ -3,8 +3,9 @@ import { type Candidate, type Extent, type Segment, searchAll } from "./shortlis
 import type { Template } from "./template.ts";
 import { type Verdict, verify } from "./verification.ts";
 
-/** A sentence is looked for that began 400 to 1,000 ms ago. */
-const LONGEST_AGO_FRAMES = 100;
+/** A sentence is looked for that began 400 to 800 ms ago: twice for each place, at this pace. */
+export const LATE_SEARCH_EVERY_FRAMES = 20;
+const LONGEST_AGO_FRAMES = 80;
 const SHORTEST_AGO_FRAMES = 40;
 /** What is before it, at least, to be worth a segment of its own. */
 const SHORTEST_BEFORE_FRAMES = 5;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { randomFrom } from "../media/impair.ts";
 import { resample } from "../media/resample.ts";
 import type { Expectation } from "./expectation.ts";
 import { type EarEvent, type Recogniser, startRecogniser } from "./recogniser.ts";
@@ -47,6 +48,15 @@ async function audioOf(parts: readonly Part[]): Promise<Int16Array> {
   return Int16Array.from(pieces);
 }
 
+/** White noise from the first sample to the last. */
+function inNoise(samples: Int16Array, rms: number, from = 0): Int16Array {
+  const random = randomFrom(1);
+  return samples.map((sample, index) => {
+    const noise = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    return index < from ? sample : sample + rms * noise;
+  });
+}
+
 async function hear(
   samples: Int16Array,
   { rateHz = 16_000, ...expectation }: Expectation & { rateHz?: number } = {},
@@ -79,6 +89,24 @@ test.each([
   ["The last four digits are 4 2 4 4."],
 ])("unknown: %s", async (text) => {
   expect(phrases(await hear(await audioOf([0.5, text, 1])))).toEqual([""]);
+});
+
+test("noise that sets in after silence is soon taken for the background", async () => {
+  const samples = await audioOf([1.5, "I want to pay my bill.", 1, "No thank you.", 1]);
+  const events = await hear(inNoise(samples, 600, 4000));
+  expect(events.map(({ type }) => type).filter((type) => type !== "hypothesis")).toEqual([
+    "onset",
+    "discard",
+    "onset",
+    "phrase",
+    "onset",
+    "phrase",
+  ]);
+});
+
+test("a sentence half of which is another one is not taken for it in noise", async () => {
+  const samples = await audioOf([1, "I want to play my drill.", 1]);
+  expect(phrases(await hear(inNoise(samples, 1000)))).toEqual([""]);
 });
 
 test("times count the audio that was given", async () => {

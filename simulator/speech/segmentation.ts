@@ -38,6 +38,15 @@ const JUMP_DB = 9;
 const JUMP_FRAMES = 15;
 const JUMP_AFTER_FRAMES = 30;
 const START_OF_NOISE_DB = -70;
+/**
+ * Sound without a pause that stays so much the same for so long is no speech: quarters of 800 ms of white
+ * or pink noise differ by 2.3 dB (median; 2.8 dB in nine of ten cases) in the bands that differ most,
+ * clean speech by 8 dB and more.
+ */
+const STEADY_FRAMES = 80;
+const STEADY_QUARTER = STEADY_FRAMES / 4;
+const STEADY_DB = 3;
+const STEADY_BANDS = 4;
 
 /**
  * Finds where speech begins and ends, relative to a noise floor that it follows band by band. It
@@ -55,6 +64,7 @@ export class Segmenter {
   #peak = 0;
   #peaks: number[] = [];
   #silent = 0;
+  #voiced = 0;
 
   speaking = false;
   /** Of the current or last segment. */
@@ -140,7 +150,7 @@ export class Segmenter {
     this.#peak = Math.max(this.#peak, level);
     this.#peaks.push(this.#peak);
     if (this.#jumped(level) && history.length > PRE_ROLL_FRAMES + JUMP_AFTER_FRAMES) {
-      const noise = noiseBefore(history, history.length - JUMP_FRAMES);
+      const noise = noiseBefore(history, history.length - JUMP_FRAMES, JUMP_AFTER_FRAMES);
       history.keepLast(PRE_ROLL_FRAMES + JUMP_FRAMES);
       this.#begin(history, noise);
       return "restart";
@@ -148,11 +158,29 @@ export class Segmenter {
     const loud = dbfs > QUIET_DBFS && dbfs > this.#peak - BELOW_PEAK_DB;
     if (loud && this.#smoothed > SPEECH_SMOOTHED_DB) {
       this.#silent = 0;
+      this.#voiced++;
       this.voicedUntil = history.length;
-    } else this.#silent++;
+    } else {
+      this.#silent++;
+      this.#voiced = 0;
+    }
+    if (this.#voiced >= STEADY_FRAMES && steadily(history)) {
+      this.#takeForNoise(history);
+      return "end";
+    }
     if (this.#silent < this.#silenceFrames && history.length < LIMIT_FRAMES) return "none";
     this.speaking = false;
     return "end";
+  }
+
+  /** Noise that set in suddenly, or that was not there while the noise was learned. */
+  #takeForNoise(history: History): void {
+    const { bands, power } = noiseBefore(history, history.length, STEADY_FRAMES);
+    this.#floor.set(bands);
+    this.#floorPower = power;
+    this.#learned = LEARNING_FRAMES;
+    this.voicedUntil = history.length - STEADY_FRAMES;
+    this.close();
   }
 
   #jumped(level: number): boolean {
@@ -166,14 +194,36 @@ export class Segmenter {
     this.noise = noise;
     this.voicedUntil = history.length;
     this.#silent = 0;
+    this.#voiced = 0;
     this.#peak = this.#level ?? QUIET_DBFS;
     this.#peaks = [];
   }
 }
 
-/** The mean of the frames before `row`, taken as background. */
-function noiseBefore(history: History, row: number): Noise {
-  const from = row - JUMP_AFTER_FRAMES;
+/** Whether the newest frames have been the same sound all the time. */
+function steadily(history: History): boolean {
+  const from = history.length - STEADY_FRAMES;
+  const changes = Array.from({ length: BANDS }, (_, band) => {
+    const quarters = [0, 1, 2, 3].map((quarter) => {
+      return meanLevel(history, from + quarter * STEADY_QUARTER, band);
+    });
+    return Math.max(...quarters) - Math.min(...quarters);
+  });
+  const largest = changes.toSorted((a, b) => b - a).slice(0, STEADY_BANDS);
+  return largest.reduce((sum, change) => sum + change, 0) < STEADY_DB * STEADY_BANDS;
+}
+
+function meanLevel({ bands }: History, row: number, band: number): number {
+  let sum = 0;
+  for (let each = row; each < row + STEADY_QUARTER; each++) {
+    sum += Math.max(LOWEST_NOISE_DB, bands[each * BANDS + band] ?? 0);
+  }
+  return sum / STEADY_QUARTER;
+}
+
+/** The mean of so many frames before `row`, taken as background. */
+function noiseBefore(history: History, row: number, frames: number): Noise {
+  const from = row - frames;
   const bands = new Float32Array(BANDS);
   for (let index = from * BANDS; index < row * BANDS; index++) {
     bands[index % BANDS] = (bands[index % BANDS] ?? 0) + (history.bands[index] ?? 0);
@@ -183,7 +233,7 @@ function noiseBefore(history: History, row: number): Noise {
     power += sample * sample;
   }
   return {
-    bands: bands.map((sum) => sum / JUMP_AFTER_FRAMES),
-    power: power / (JUMP_AFTER_FRAMES * HOP_SAMPLES),
+    bands: bands.map((sum) => sum / frames),
+    power: power / (frames * HOP_SAMPLES),
   };
 }

@@ -1,7 +1,8 @@
-import { LIMIT_FRAMES, PRE_ROLL_FRAMES, type Rows } from "./front-end.ts";
+import { PRE_ROLL_FRAMES, type Rows } from "./front-end.ts";
 import type { Noise } from "./segmentation.ts";
+import { correlation, crossSums, type RowSpan, Spectrogram } from "./spectrogram.ts";
 import { BANDS } from "./spectrum.ts";
-import type { Template } from "./template.ts";
+import { loudness, type Template } from "./template.ts";
 
 /** The speech being judged: the history from its pre-roll on, and the noise it lies in. */
 export interface Segment {
@@ -33,7 +34,11 @@ export interface Candidate {
 const AFTER_PRE_ROLL = { row: PRE_ROLL_FRAMES, within: PRE_ROLL_FRAMES };
 /** Templates may be heard this much beyond the frames given, where a later offset would fit. */
 const SPARE_FRAMES = 40;
+/** Every third row is compared at every third place first; then the best at every row and near place. */
+const COARSE_STEP = 3;
 const REFINED = 12;
+/** As many offsets as are compared at once, so that none is beyond the ends. */
+const MARGIN_ROWS = PRE_ROLL_FRAMES + 1;
 
 /** Compares every template at every place the segment's start allows; best first. */
 export function searchAll(
@@ -41,15 +46,15 @@ export function searchAll(
   templates: readonly Template[],
   extent: Extent,
 ): Candidate[] {
-  const comparison = new Comparison(segment, extent);
   const { row, within } = extent.start ?? AFTER_PRE_ROLL;
-  const offsets = { from: row - within, to: row + within, by: 2 };
-  const found = templates.map((template) => comparison.best(template, offsets, 2));
-  const sorted = bySimilarity(found);
+  const offsets = { from: row - within, count: Math.floor((2 * within) / COARSE_STEP) + 1 };
+  const coarse = new Comparison(segment, extent, COARSE_STEP);
+  const sorted = bySimilarity(templates.map((template) => coarse.best(template, offsets)));
+  const fine = new Comparison(segment, extent, 1);
   for (const candidate of sorted.slice(0, REFINED)) {
     const { template, offset } = candidate;
-    const near = { from: offset - 1, to: offset + 1, by: 1 };
-    Object.assign(candidate, comparison.best(template, near, 1));
+    const from = Math.max(offsets.from, offset - COARSE_STEP + 1);
+    Object.assign(candidate, fine.best(template, { from, count: 2 * COARSE_STEP - 1 }));
   }
   return bySimilarity(sorted);
 }
@@ -60,10 +65,10 @@ export function track<Kind extends Candidate>(
   candidates: readonly Kind[],
   extent: Extent,
 ): Kind[] {
-  const comparison = new Comparison(segment, extent);
+  const comparison = new Comparison(segment, extent, 1);
   const found = candidates.map((candidate) => {
-    const near = { from: candidate.offset - 2, to: candidate.offset + 2, by: 1 };
-    return { ...candidate, ...comparison.best(candidate.template, near, 1) };
+    const near = { from: candidate.offset - 2, count: 5 };
+    return { ...candidate, ...comparison.best(candidate.template, near) };
   });
   return bySimilarity(found);
 }
@@ -72,72 +77,92 @@ function bySimilarity<Kind extends Candidate>(candidates: readonly Kind[]): Kind
   return candidates.toSorted((a, b) => b.similarity - a.similarity);
 }
 
+/** Places a template may begin on, as far apart as the rows that are compared; a multiple of it. */
 interface Offsets {
   from: number;
-  to: number;
-  by: number;
+  count: number;
 }
 
-/** Spectrograms above the noise, correlated. One is made per judgement and shared by the templates. */
+/** Of the template that is being compared; one at a time. */
+const expected = new Spectrogram({ margin: 0 });
+
+/**
+ * Spectrograms above the noise, correlated. One is made per judgement and shared by the templates.
+ * With `step` 2 every second row is looked at.
+ */
 class Comparison {
   readonly #extent: Extent;
-  readonly #heard: number;
-  readonly #excess: Float32Array;
+  readonly #step: number;
   readonly #noise: Float32Array;
   readonly #speechRow: number;
   readonly #loudness: number;
-  readonly #sums = new Map<number, HeardSums>();
+  readonly #heardRows: number;
+  readonly #heard: Spectrogram;
 
-  constructor({ history, noise }: Segment, extent: Extent) {
+  constructor({ history, noise }: Segment, extent: Extent, step: number) {
     this.#extent = extent;
-    this.#heard = history.length;
+    this.#step = step;
     this.#noise = noise.bands;
+    this.#heardRows = history.length;
     const rows = extent.whole ? history.length : extent.frames;
-    this.#excess = new Float32Array(rows * BANDS);
-    for (let index = 0; index < rows * BANDS; index++) {
-      const above = (history.bands[index] ?? 0) - (noise.bands[index % BANDS] ?? 0);
-      this.#excess[index] = Math.max(0, above);
-    }
-    this.#speechRow = (extent.start ?? AFTER_PRE_ROLL).row;
-    const speech = Math.min(this.#speechRow, extent.frames - 5);
+    this.#heard = heardExcess(history, noise.bands, { rows, step });
+    const { row } = extent.start ?? AFTER_PRE_ROLL;
+    this.#speechRow = row;
+    const speech = Math.min(row, extent.frames - 5);
     this.#loudness = loudness(history.energies.subarray(speech, extent.frames));
   }
 
-  best(template: Template, offsets: Offsets, step: number): Candidate {
-    const { frames, whole, start } = this.#extent;
+  best(template: Template, { from, count }: Offsets): Candidate {
+    const { frames, whole } = this.#extent;
+    const step = this.#step;
     const compared = whole
       ? template.frames
       : Math.max(5, Math.min(template.frames, frames - this.#speechRow));
-    const gainDb = this.#loudness - loudness(template.energies.subarray(0, compared));
+    const gainDb = this.#loudness - (template.loudness[compared] ?? 0);
     const rows = whole ? template.frames : Math.min(template.frames, frames + SPARE_FRAMES);
-    const expected = expectedExcess(template, gainDb, this.#noise, rows);
+    expectExcess(template, { gainDb, noise: this.#noise, rows, step });
+    const cross = crossSums(this.#heard, expected, { from: from / step, count });
     const best = { template, offset: 0, gainDb, similarity: -2 };
-    for (let offset = offsets.from; offset <= offsets.to; offset += offsets.by) {
-      const end = whole
-        ? Math.max(frames, Math.min(this.#heard, offset + template.frames))
-        : frames;
-      const begin = start === undefined ? 0 : offset;
-      const overlay = { offset, end, step, sums: this.#sumsOf(begin, end, step) };
-      const similarity = correlation(this.#excess, expected, overlay);
+    for (let index = 0; index < count; index++) {
+      const offset = from + index * step;
+      const overlay = {
+        offset: offset / step,
+        span: this.#spanOf(template, offset),
+        cross: cross[index] ?? 0,
+      };
+      const similarity = correlation(this.#heard, expected, overlay);
       if (similarity > best.similarity) Object.assign(best, { similarity, offset });
     }
     return best;
   }
 
-  #sumsOf(begin: number, end: number, step: number): HeardSums {
-    const key = (begin * LIMIT_FRAMES + end) * 2 + step;
-    const known = this.#sums.get(key);
-    if (known !== undefined) return known;
-    const sums = heardSums(this.#excess, { begin, end, step });
-    this.#sums.set(key, sums);
-    return sums;
+  /** The heard rows that a template at this offset has to explain. */
+  #spanOf(template: Template, offset: number): RowSpan {
+    const { frames, whole, start } = this.#extent;
+    const end = whole
+      ? Math.max(frames, Math.min(this.#heardRows, offset + template.frames))
+      : frames;
+    const begin = start === undefined ? 0 : offset;
+    return { begin: begin / this.#step, end: Math.ceil(end / this.#step) };
   }
 }
 
-/** The 90th percentile of the frame energies, in dB: not moved by pauses or a click. */
-function loudness(energies: Float32Array): number {
-  const sorted = energies.toSorted();
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.9))] ?? 0;
+function heardExcess(
+  { bands }: Rows,
+  noise: Float32Array,
+  { rows, step }: { rows: number; step: number },
+): Spectrogram {
+  const heard = new Spectrogram({ margin: MARGIN_ROWS });
+  heard.clear(Math.ceil(rows / step));
+  for (let band = 0; band < BANDS; band++) {
+    const floor = noise[band] ?? 0;
+    let at = heard.at(band, 0);
+    for (let row = 0; row < rows; row += step) {
+      heard.values[at++] = Math.max(0, (bands[row * BANDS + band] ?? 0) - floor);
+    }
+  }
+  heard.summed();
+  return heard;
 }
 
 /** 10 log10(1 + 10^(x/10)) in steps of 0.1 dB from -60 to 60. */
@@ -147,86 +172,28 @@ const SOFT_MAXIMUM = Float32Array.from(
 );
 
 /** What a template would rise above this noise, by power addition. */
-function expectedExcess(
-  { bands }: Template,
-  gainDb: number,
-  noise: Float32Array,
-  rows: number,
-): Float32Array {
-  const expected = new Float32Array(rows * BANDS);
-  for (let index = 0, band = 0; index < expected.length; index++) {
-    const above = (bands[index] ?? 0) + gainDb - (noise[band] ?? 0);
-    if (above >= 60) expected[index] = above;
-    else if (above > -60) expected[index] = SOFT_MAXIMUM[(above * 10 + 600) | 0] ?? 0;
-    band = band === BANDS - 1 ? 0 : band + 1;
-  }
-  return expected;
-}
-
-/** Sums over rows, of what does not depend on the template. */
-interface HeardSums {
-  readonly bands: Float64Array;
-  readonly power: number;
-  readonly rows: number;
-}
-
-function heardSums(
-  heard: Float32Array,
-  { begin, end, step }: { begin: number; end: number; step: number },
-): HeardSums {
-  const bands = new Float64Array(BANDS);
-  let power = 0;
-  let rows = 0;
-  for (let row = begin; row < end; row += step) {
-    rows++;
-    for (let band = 0; band < BANDS; band++) {
-      const value = heard[row * BANDS + band] ?? 0;
-      bands[band] = (bands[band] ?? 0) + value;
-      power += value * value;
-    }
-  }
-  for (const sum of bands) power -= (sum * sum) / rows;
-  return { bands, power, rows };
-}
-
-interface Overlay {
-  offset: number;
-  end: number;
-  step: number;
-  sums: HeardSums;
-}
-
-const sumsExpected = new Float64Array(BANDS);
-
-/**
- * Normalised correlation over all bands and rows [0, end), each band's mean removed. Outside the
- * template nothing is expected. `step` 2 looks at every second row.
- */
-function correlation(
-  heard: Float32Array,
-  expected: Float32Array,
-  { offset, end, step, sums }: Overlay,
-): number {
-  sumsExpected.fill(0);
-  let cross = 0;
-  let power = 0;
-  const first = Math.max(0, Math.ceil(offset / step) * step);
-  const last = Math.min(end, offset + expected.length / BANDS);
-  for (let row = first; row < last; row += step) {
-    const at = row * BANDS;
-    const from = at - offset * BANDS;
-    for (let band = 0; band < BANDS; band++) {
-      const value = expected[from + band] ?? 0;
-      sumsExpected[band] = (sumsExpected[band] ?? 0) + value;
-      cross += (heard[at + band] ?? 0) * value;
-      power += value * value;
-    }
-  }
+function expectExcess(
+  { bands, frames }: Template,
+  {
+    gainDb,
+    noise,
+    rows,
+    step,
+  }: { gainDb: number; noise: Float32Array; rows: number; step: number },
+): void {
+  expected.clear(Math.ceil(rows / step));
+  const { values } = expected;
   for (let band = 0; band < BANDS; band++) {
-    const sum = sumsExpected[band] ?? 0;
-    cross -= ((sums.bands[band] ?? 0) * sum) / sums.rows;
-    power -= (sum * sum) / sums.rows;
+    const raised = gainDb - (noise[band] ?? 0);
+    let at = expected.at(band, 0);
+    for (let row = 0; row < rows; row += step) {
+      values[at++] = softExcess((bands[band * frames + row] ?? 0) + raised);
+    }
   }
-  const comparable = sums.power > 1e-6 && power > 1e-6;
-  return comparable ? cross / Math.sqrt(sums.power * power) : 0;
+  expected.summed();
+}
+
+function softExcess(above: number): number {
+  if (above >= 60) return above;
+  return above > -60 ? (SOFT_MAXIMUM[(above * 10 + 600) | 0] ?? 0) : 0;
 }

@@ -24,9 +24,10 @@ export interface Template {
   readonly frames: number;
   /** How long the last sound fades out after the last frame. */
   readonly tailFrames: number;
-  /** Log-mel rows, `frames` × BANDS, in dB. */
+  /** Log-mel in dB, BANDS × `frames`: the rows of a band follow one another. */
   readonly bands: Float32Array;
-  readonly energies: Float32Array;
+  /** {@link loudness} of as many of its first frames. */
+  readonly loudness: Float32Array;
   /** Pre-emphasised at {@link FINE_RATE} × 8 kHz, with what was before and after the sentence. */
   readonly waveform: Float32Array;
   /** Where in `waveform` the first frame begins. */
@@ -66,11 +67,39 @@ export function makeTemplate(enrolment: Enrolment): Template | undefined {
     words: (words ?? spread(text, first, end)).map((word) => within(word, first, end)),
     frames: end - first,
     tailFrames: tailFrames(energies.subarray(end), peak),
-    bands: bands.slice(first * BANDS, end * BANDS),
-    energies: energies.slice(first, end),
+    bands: byBand(bands.subarray(first * BANDS, end * BANDS)),
+    loudness: loudnessOfBeginnings(energies.subarray(first, end)),
     waveform: emphasised(resample(samples, ANALYSIS_RATE_HZ, FINE_RATE * ANALYSIS_RATE_HZ)),
     origin: FINE_RATE * first * HOP_SAMPLES,
   };
+}
+
+function byBand(rows: Float32Array): Float32Array {
+  const frames = rows.length / BANDS;
+  return Float32Array.from(rows, (_, index) => {
+    return rows[(index % frames) * BANDS + Math.floor(index / frames)] ?? 0;
+  });
+}
+
+/** The 90th percentile of frame energies, in dB: not moved by pauses or a click. */
+export function loudness(energies: Float32Array): number {
+  return ninetieth(energies.toSorted(), energies.length);
+}
+
+function loudnessOfBeginnings(energies: Float32Array): Float32Array {
+  const sorted = new Float32Array(energies.length);
+  return Float32Array.from({ length: energies.length + 1 }, (_, count) => {
+    if (count === 0) return 0;
+    const energy = energies[count - 1] ?? 0;
+    let at = count - 1;
+    for (; at > 0 && (sorted[at - 1] ?? 0) > energy; at--) sorted[at] = sorted[at - 1] ?? 0;
+    sorted[at] = energy;
+    return ninetieth(sorted, count);
+  });
+}
+
+function ninetieth(sorted: Float32Array, count: number): number {
+  return sorted[Math.min(count - 1, Math.floor(count * 0.9))] ?? 0;
 }
 
 function tailFrames(energies: Float32Array, peak: number): number {
