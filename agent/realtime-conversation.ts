@@ -1,7 +1,13 @@
 import type { ConversationEnd, ConversationOptions } from "./conversation.ts";
 import { ModelFailure, type ToolCall } from "./llm.ts";
 import { PHRASES, REPROMPTS } from "./phrases.ts";
-import { openRealtime, type RealtimeOptions, type RealtimeSession } from "./realtime.ts";
+import {
+  type FinishedResponse,
+  openRealtime,
+  type RealtimeOptions,
+  type RealtimeSession,
+} from "./realtime.ts";
+import { type CutItem, SpokenItems } from "./realtime-spoken.ts";
 import { TOOLS, useTools } from "./tools.ts";
 import { countInterruption } from "./tracing.ts";
 
@@ -13,17 +19,8 @@ export interface RealtimeConversationOptions
   readonly onListening: (write: (samples: Uint8Array) => void) => void;
 }
 
-/** One item the model is saying, on the media stream's time line. */
-interface Spoken {
-  readonly id: string;
-  readonly startMs: number;
-  endMs: number;
-  words: string;
-  settled: boolean;
-}
-
 type Happening =
-  | { readonly type: "done"; readonly calls: readonly ToolCall[] }
+  | ({ readonly type: "done" } & FinishedResponse)
   | { readonly type: "interrupted" }
   | { readonly type: "failed"; readonly failure: ModelFailure }
   | { readonly type: "silence" }
@@ -37,15 +34,18 @@ export class RealtimeConversation {
   readonly #options: RealtimeConversationOptions;
   readonly #happenings: Happening[] = [];
   #session: RealtimeSession | undefined;
-  #spoken: Spoken | undefined;
+  readonly #spoken: SpokenItems;
   #wake: (() => void) | undefined;
   #quietSince = 0;
   #activeAt = 0;
   #answering = false;
   #callerSpeaks = false;
+  /** While a sentence must be heard to its end. */
+  #announcing = false;
 
   constructor(options: RealtimeConversationOptions) {
     this.#options = options;
+    this.#spoken = new SpokenItems(options.media);
   }
 
   /** Resolves with the end of the call, or with nothing when the session failed and the call lives. */
@@ -73,7 +73,7 @@ export class RealtimeConversation {
       const happening = await this.#next();
       if (signal.aborted) return { outcome: "caller-left" };
       if (happening.type === "failed") {
-        this.#settle({ interrupted: true });
+        this.#cut();
         logger.warn({ code: happening.failure.code }, "realtime session failed");
         return undefined;
       }
@@ -131,6 +131,7 @@ export class RealtimeConversation {
     transcript.toolsUsed("", [...results, { call, result }]);
     if (transfer.accepted) return { outcome: "escalated", summary };
     this.#session?.giveResult(call.id, result);
+    this.#session?.converse(true);
     this.#say(PHRASES.transferFailed);
     return undefined;
   }
@@ -143,31 +144,31 @@ export class RealtimeConversation {
       instructions,
       tools: TOOLS,
       listener: {
-        onAudio: (samples, itemId) => this.#hear(samples, itemId),
-        onWords: (text, itemId) => {
-          this.#item(itemId).words += text;
-        },
+        onAudio: (samples, itemId) => this.#spoken.play(itemId, samples),
+        onWords: (text, itemId) => this.#spoken.tell(itemId, text),
         onSpeechStarted: () => this.#interrupt(),
         onSpeechStopped: () => {
           this.#callerSpeaks = false;
           // The service answers by itself.
-          this.#expectAnswer();
+          if (!this.#announcing) this.#expectAnswer();
         },
         onCallerSaid: (text) => {
           if (text !== "") this.#options.transcript.callerSaid(text);
         },
-        onResponseDone: ({ cancelled, calls }) => {
+        onResponseDone: (response) => {
           this.#answering = false;
-          if (!cancelled) this.#happen({ type: "done", calls });
+          this.#spoken.complete();
+          this.#happen({ type: "done", ...response });
         },
+        onRefused: (code) => this.#options.logger.warn({ code }, "realtime event refused"),
         onFailure: (failure) => this.#happen({ type: "failed", failure }),
       },
     });
   }
 
-  #say(text: string): void {
+  #say(text: string): string | undefined {
     this.#expectAnswer();
-    this.#session?.say(text);
+    return this.#session?.say(text);
   }
 
   #expectAnswer(): void {
@@ -175,63 +176,56 @@ export class RealtimeConversation {
     this.#activeAt = this.#options.now();
   }
 
-  /** Says a sentence and waits until it was heard, or nothing came of it. */
+  /** Says a sentence to its end: meanwhile the caller neither interrupts nor is answered. */
   async #announce(text: string): Promise<void> {
-    await this.#heardOut();
-    this.#say(text);
-    let happening = await this.#next();
-    while (happening.type === "interrupted" && !this.#options.signal.aborted) {
-      happening = await this.#next();
+    this.#announcing = true;
+    this.#session?.converse(false);
+    const later: Happening[] = [];
+    try {
+      await this.#heardOut();
+      const label = this.#say(text);
+      let happening = await this.#next();
+      while (!isEndOf(label, happening) && !this.#options.signal.aborted) {
+        if (happening.type === "too long") later.push(happening);
+        happening = await this.#next();
+      }
+      if (happening.type === "failed") later.push(happening);
+      await this.#heardOut();
+    } finally {
+      this.#happenings.unshift(...later);
+      this.#announcing = false;
     }
-    if (happening.type === "failed") this.#happenings.unshift(happening);
-    await this.#heardOut();
   }
 
   async #heardOut(): Promise<void> {
     // Aborted: the call is over, and what was played is settled all the same.
     await this.#options.media.drained(this.#options.signal).catch(() => undefined);
-    this.#settle({ interrupted: false });
-  }
-
-  #hear(samples: Uint8Array, itemId: string): void {
-    const { media } = this.#options;
-    const item = this.#item(itemId);
-    // Audio that was still on its way when the caller interrupted.
-    if (item.settled) return;
-    media.write(samples);
-    item.endMs = media.writtenMs;
-  }
-
-  #item(id: string): Spoken {
-    if (this.#spoken?.id === id) return this.#spoken;
-    this.#settle({ interrupted: false });
-    const startMs = this.#options.media.writtenMs;
-    this.#spoken = { id, startMs, endMs: startMs, words: "", settled: false };
-    return this.#spoken;
+    this.#settle();
   }
 
   #interrupt(): void {
-    const { media } = this.#options;
+    if (this.#announcing) return;
     this.#callerSpeaks = true;
-    const item = this.#spoken;
-    if (item !== undefined && !item.settled && media.pendingMs > 0) {
-      const heardMs = media.stop() - item.startMs;
-      this.#session?.truncate(item.id, Math.min(heardMs, item.endMs - item.startMs));
+    if (this.#options.media.pendingMs > 0) {
+      this.#settle();
+      for (const { id, heardMs } of this.#cut()) this.#session?.truncate(id, heardMs);
       countInterruption();
-      this.#settle({ interrupted: true });
     }
     this.#happen({ type: "interrupted" });
   }
 
-  /** Takes what was heard of the current item into the transcript, once. */
-  #settle({ interrupted }: { interrupted: boolean }): void {
-    const item = this.#spoken;
-    if (item === undefined || item.settled) return;
-    item.settled = true;
-    const { media, transcript } = this.#options;
-    const share = (media.playedMs - item.startMs) / Math.max(1, item.endMs - item.startMs);
-    const heard = interrupted ? beginningOf(item.words, share) : item.words;
-    transcript.agentSaid(heard.trim(), { interrupted });
+  /** Stops what is being said; what was heard of it is kept, and no more. */
+  #cut(): CutItem[] {
+    const items = this.#spoken.cut();
+    for (const { text } of items) this.#options.transcript.agentSaid(text, { interrupted: true });
+    return items;
+  }
+
+  /** Takes what has been heard to its end into the transcript. */
+  #settle(): void {
+    for (const text of this.#spoken.takeHeard()) {
+      this.#options.transcript.agentSaid(text, { interrupted: false });
+    }
   }
 
   #happen(happening: Happening): void {
@@ -250,7 +244,7 @@ export class RealtimeConversation {
       const audible = media.pendingMs > 0;
       if (audible) this.#activeAt = now();
       if (audible || this.#answering || this.#callerSpeaks) this.#quietSince = now();
-      else this.#settle({ interrupted: false });
+      this.#settle();
       if (this.#answering && now() - this.#activeAt > endpoint.stallTimeoutMs) return STALLED;
       if (now() - this.#quietSince > config.silenceMs) return { type: "silence" };
       await this.#sleep();
@@ -276,9 +270,7 @@ const STALLED: Happening = {
   failure: new ModelFailure("stalled", "nothing came of a response"),
 };
 
-/** As many whole words as the share of the audio that was heard. */
-function beginningOf(words: string, share: number): string {
-  if (share >= 1) return words;
-  const cut = words.slice(0, Math.floor(words.length * Math.max(0, share)));
-  return cut.slice(0, Math.max(0, cut.lastIndexOf(" ")));
+function isEndOf(label: string | undefined, happening: Happening): boolean {
+  if (happening.type === "done") return happening.label === label;
+  return happening.type === "failed";
 }

@@ -196,3 +196,65 @@ test("a session that never answers is replaced by the cascade", async () => {
   await spoken(line.world, GREETING);
   expect(line.world.agent.activeCalls).toBe(1);
 });
+
+test("an error about one event does not end the session; a refused configuration does", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  session.reports("response_cancel_not_active");
+  session.speaks("a", "Hello Dana.");
+  session.done();
+  await until(() => turns(line.world).length === 1);
+  expect(line.world.speech.formats).toEqual([]);
+  session.reports("unknown_parameter", "configuration");
+  await spoken(line.world, PHRASES.lineInterrupted);
+});
+
+test("a sentence waits for the answer that the service began by itself", async () => {
+  await using line = await startRealtimeWorld({ AGENT_SILENCE_MS: "100" });
+  const { session } = await connect(line);
+  session.refusesNext("conversation_already_has_active_response");
+  session.done();
+  await until(() => asked(session, REPROMPTS[0] ?? ""));
+  const before = session.received.length;
+  session.begins();
+  session.done();
+  await until(() => session.received.length > before);
+  expect(JSON.stringify(session.received.at(-1))).toContain(REPROMPTS[0]);
+});
+
+test("an announcement is heard to its end, whatever the caller says meanwhile", async () => {
+  await using line = await startRealtimeWorld();
+  const { media, session } = await connect(line);
+  session.done();
+  session.calls("escalate_to_human", { summary: "Wants a refund." });
+  session.done();
+  await until(() => asked(session, PHRASES.connecting));
+  session.speaks("b", PHRASES.connecting);
+  session.callerBegins();
+  session.callerSays("Hurry up.");
+  session.done();
+  await line.world.calls.request(/:transferToParticipant$/);
+  expect(media.stops).toBe(0);
+  expect(turns(line.world)).toContain(`agent: ${PHRASES.connecting}`);
+  const updates = session.received.filter(({ type }) => type === "session.update");
+  expect(updates.at(-1)).toMatchObject({
+    session: { audio: { input: { turn_detection: { interrupt_response: false } } } },
+  });
+});
+
+test("an interruption cuts what is being said and takes back what was to follow", async () => {
+  await using line = await startRealtimeWorld();
+  const { media, session } = await connect(line);
+  session.speaks("a", Array.from({ length: 100 }, () => "one ").join(""));
+  session.done();
+  session.speaks("b", "never heard");
+  await until(() => media.totalBytes >= 100 * 480);
+  session.callerBegins();
+  await until(() => session.received.some(({ type }) => type === "conversation.item.delete"));
+  const changes = session.received.filter(({ type }) => /truncate|delete/.test(type));
+  expect(changes).toMatchObject([
+    { type: "conversation.item.truncate", item_id: "a" },
+    { type: "conversation.item.delete", item_id: "b" },
+  ]);
+  expect(JSON.stringify(turns(line.world))).not.toContain("never");
+});

@@ -1,9 +1,15 @@
 import { connect } from "node:net";
 import { AzureOpenAI } from "openai";
 import { OpenAIRealtimeWS } from "openai/realtime/ws";
-import type { RealtimeClientEvent, RealtimeServerEvent } from "openai/resources/realtime/realtime";
+import type {
+  RealtimeClientEvent,
+  RealtimeError,
+  RealtimeResponse,
+  RealtimeServerEvent,
+} from "openai/resources/realtime/realtime";
 import type { Config } from "./config.ts";
 import { ModelFailure, type ToolCall, type ToolDefinition } from "./llm.ts";
+import { ResponseQueue } from "./realtime-responses.ts";
 
 /** What one session reports. Audio is 16-bit mono PCM at 24 kHz, ahead of real time. */
 export interface RealtimeListener {
@@ -16,9 +22,18 @@ export interface RealtimeListener {
   /** The caller's words, after the service has transcribed them. */
   onCallerSaid(text: string): void;
   /** One answer is generated: not yet heard, and perhaps cancelled. */
-  onResponseDone(response: { cancelled: boolean; calls: readonly ToolCall[] }): void;
+  onResponseDone(response: FinishedResponse): void;
+  /** The service refused an event; the session goes on. */
+  onRefused(code: string): void;
   /** The session is of no more use. */
   onFailure(failure: ModelFailure): void;
+}
+
+export interface FinishedResponse {
+  readonly cancelled: boolean;
+  readonly calls: readonly ToolCall[];
+  /** What {@link RealtimeSession.say} returned, where it is the answer to that. */
+  readonly label: string | undefined;
 }
 
 export interface RealtimeOptions {
@@ -32,12 +47,14 @@ export interface RealtimeOptions {
 export interface RealtimeSession extends Disposable {
   /** The caller's audio, 16-bit mono PCM at 24 kHz. */
   write(samples: Uint8Array): void;
-  /** Has the model speak this sentence. */
-  say(text: string): void;
+  /** Has the model speak this sentence, after what it is saying. Returns the response's label. */
+  say(text: string): string;
   /** Has the model go on, after the results of its tools. */
   respond(): void;
+  /** Whether the caller's turns interrupt the model and are answered. They are at the start. */
+  converse(enabled: boolean): void;
   giveResult(callId: string, result: string): void;
-  /** Tells the model that the caller heard no more than this of an item. */
+  /** Tells the model that the caller heard no more than this of an item; 0: nothing of it. */
   truncate(itemId: string, heardMs: number): void;
 }
 
@@ -64,13 +81,17 @@ export async function openRealtime(options: RealtimeOptions): Promise<RealtimeSe
       ...(protocol === "http:" && plain),
     },
   });
-  const reader = new EventReader(listener);
+  const responses = new ResponseQueue((event) => sendOver(connection, event));
+  const reader = new EventReader(listener, responses);
   connection.on("event", (event) => reader.read(event));
-  connection.on("error", (error) => reader.fail(error));
+  connection.on("error", (error) => {
+    // What the service itself reports comes as an event, too.
+    if (error.error === undefined) reader.fail(error);
+  });
   connection.socket.once("close", () => reader.fail(undefined));
   await opened(connection);
   connection.send(sessionUpdate(options));
-  return sessionOver(connection, reader);
+  return sessionOver(connection, reader, responses);
 }
 
 /** Resolves when the socket is open, or closed: then the failure has been reported. */
@@ -81,10 +102,16 @@ function opened({ socket }: OpenAIRealtimeWS): Promise<void> {
   });
 }
 
-function sessionOver(connection: OpenAIRealtimeWS, reader: EventReader): RealtimeSession {
-  const send = (event: RealtimeClientEvent) => {
-    if (connection.socket.readyState === connection.socket.OPEN) connection.send(event);
-  };
+function sendOver(connection: OpenAIRealtimeWS, event: RealtimeClientEvent): void {
+  if (connection.socket.readyState === connection.socket.OPEN) connection.send(event);
+}
+
+function sessionOver(
+  connection: OpenAIRealtimeWS,
+  reader: EventReader,
+  responses: ResponseQueue,
+): RealtimeSession {
+  const send = (event: RealtimeClientEvent) => sendOver(connection, event);
   return {
     write: (samples) => {
       const audio = Buffer.from(samples).toString("base64");
@@ -92,21 +119,29 @@ function sessionOver(connection: OpenAIRealtimeWS, reader: EventReader): Realtim
     },
     say: (text) => {
       const instructions = `Say exactly this, nothing before it and nothing after it: ${text}`;
-      send({ type: "response.create", response: { instructions } });
+      // What it says of its own accord needs no tool.
+      return responses.ask({ instructions, tool_choice: "none" });
     },
-    respond: () => send({ type: "response.create" }),
+    respond: () => void responses.ask({}),
+    converse: (enabled) => {
+      const input = { turn_detection: turnDetection(enabled) };
+      send({ type: "session.update", session: { type: "realtime", audio: { input } } });
+    },
     giveResult: (callId, output) =>
       send({
         type: "conversation.item.create",
         item: { type: "function_call_output", call_id: callId, output },
       }),
-    truncate: (itemId, heardMs) =>
+    truncate: (itemId, heardMs) => {
+      // The service cannot cut an item to nothing.
+      if (heardMs < 1) return send({ type: "conversation.item.delete", item_id: itemId });
       send({
         type: "conversation.item.truncate",
         item_id: itemId,
         content_index: 0,
-        audio_end_ms: Math.max(0, Math.floor(heardMs)),
-      }),
+        audio_end_ms: Math.floor(heardMs),
+      });
+    },
     [Symbol.dispose]: () => {
       reader.silence();
       connection.close();
@@ -114,10 +149,16 @@ function sessionOver(connection: OpenAIRealtimeWS, reader: EventReader): Realtim
   };
 }
 
+/** A session that refuses this knows neither its instructions nor its tools. */
+const CONFIGURATION = "configuration";
+/** Names of the service. */
+const ALREADY_ACTIVE = "conversation_already_has_active_response";
+
 function sessionUpdate({ realtime, instructions, tools }: RealtimeOptions): RealtimeClientEvent {
   const format = { type: "audio/pcm", rate: 24_000 } as const;
   return {
     type: "session.update",
+    event_id: CONFIGURATION,
     session: {
       type: "realtime",
       instructions,
@@ -126,7 +167,7 @@ function sessionUpdate({ realtime, instructions, tools }: RealtimeOptions): Real
         input: {
           format,
           transcription: { model: realtime.transcriptionModel },
-          turn_detection: { type: "server_vad", create_response: true, interrupt_response: true },
+          turn_detection: turnDetection(true),
         },
         output: { format, voice: realtime.voice },
       },
@@ -135,6 +176,10 @@ function sessionUpdate({ realtime, instructions, tools }: RealtimeOptions): Real
       ),
     },
   };
+}
+
+function turnDetection(enabled: boolean) {
+  return { type: "server_vad", create_response: enabled, interrupt_response: enabled } as const;
 }
 
 function functionOf({
@@ -146,11 +191,13 @@ function functionOf({
 /** Turns the service's events into the few the agent acts on; the first failure is the last event. */
 class EventReader {
   readonly #listener: RealtimeListener;
+  readonly #responses: ResponseQueue;
   readonly #calls: ToolCall[] = [];
   #listening = true;
 
-  constructor(listener: RealtimeListener) {
+  constructor(listener: RealtimeListener, responses: ResponseQueue) {
     this.#listener = listener;
+    this.#responses = responses;
   }
 
   silence(): void {
@@ -180,16 +227,29 @@ class EventReader {
       case "response.function_call_arguments.done":
         this.#calls.push({ id: event.call_id, name: event.name, arguments: event.arguments });
         return;
+      case "response.created":
+        return this.#responses.created(event.response.metadata?.["label"]);
       case "response.done":
-        return this.#done(event.response.status);
+        return this.#done(event.response);
+      case "error":
+        return this.#refused(event.error);
       default:
     }
   }
 
-  #done(status: string | undefined): void {
+  /** Most errors concern one event only; the session goes on without it. */
+  #refused({ code, event_id: id }: RealtimeError): void {
+    if (id === CONFIGURATION) return this.fail(new Error("the session refused its configuration"));
+    if (code === ALREADY_ACTIVE && this.#responses.refused(id)) return;
+    this.#listener.onRefused(code ?? "unknown");
+  }
+
+  #done({ status, metadata }: RealtimeResponse): void {
     const calls = this.#calls.splice(0);
     if (status === "failed") return this.fail(new Error("the response failed"));
     const cancelled = status === "cancelled";
-    this.#listener.onResponseDone({ cancelled, calls: cancelled ? [] : calls });
+    const label = metadata?.["label"];
+    this.#listener.onResponseDone({ cancelled, calls: cancelled ? [] : calls, label });
+    this.#responses.done();
   }
 }

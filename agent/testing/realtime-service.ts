@@ -16,7 +16,13 @@ interface Session {
   callerSays(text: string): void;
   callerBegins(): void;
   calls(name: string, args: object): void;
+  /** Begins a response that nobody asked for. */
+  begins(): void;
   done(status?: string): void;
+  /** Refuses the next request for a response. */
+  refusesNext(code: string): void;
+  /** Sends an error event about the event of that id. */
+  reports(code: string, id?: string): void;
   drop(): void;
 }
 
@@ -71,13 +77,26 @@ function at(itemId: string): object {
 function sessionOn(socket: WebSocket, url: string): Session {
   const received: ClientEvent[] = [];
   const send = (event: object) => socket.send(JSON.stringify({ event_id: "e", ...event }));
-  socket.on("message", (data: Buffer) => received.push(JSON.parse(data.toString())));
+  let metadata: unknown = null;
+  const begin = (asked: unknown) => {
+    metadata = asked;
+    send({ type: "response.created", response: { id: "r", status: "in_progress", metadata } });
+  };
+  let refusal: string | undefined;
+  socket.on("message", (data: Buffer) => {
+    const event: ClientEvent & { response?: { metadata?: unknown } } = JSON.parse(data.toString());
+    received.push(event);
+    if (event.type !== "response.create") return;
+    if (refusal === undefined) return begin(event.response?.metadata ?? null);
+    send({ type: "error", error: { code: refusal, message: "", event_id: event["event_id"] } });
+    refusal = undefined;
+  });
   return {
     url,
     received,
     speaks: (itemId, words) => {
       for (const word of words.split(/(?<= )/)) {
-        const delta = Buffer.alloc(WORD_BYTES, 1).toString("base64");
+        const delta = Buffer.alloc(WORD_BYTES, 0x20).toString("base64");
         send({ type: "response.output_audio_transcript.delta", delta: word, ...at(itemId) });
         send({ type: "response.output_audio.delta", delta, ...at(itemId) });
       }
@@ -97,7 +116,13 @@ function sessionOn(socket: WebSocket, url: string): Session {
         arguments: JSON.stringify(args),
         ...at("f"),
       }),
-    done: (status = "completed") => send({ type: "response.done", response: { id: "r", status } }),
+    begins: () => begin(null),
+    done: (status = "completed") =>
+      send({ type: "response.done", response: { id: "r", status, metadata } }),
+    refusesNext: (code) => {
+      refusal = code;
+    },
+    reports: (code, id) => send({ type: "error", error: { code, message: "", event_id: id } }),
     drop: () => socket.terminate(),
   };
 }
