@@ -22,12 +22,13 @@ import {
   sendJson,
   toFailure,
   UNAUTHORISED,
-  written,
 } from "./exchange.ts";
 import { ScriptedModel } from "./model.ts";
 import { RealtimeEndpoint, type RealtimeOptions } from "./realtime/endpoint.ts";
 import { type ChatRequest, readChatRequest } from "./request.ts";
+import { ResponsesService } from "./responses-service.ts";
 import type { Failure, Reply, Script } from "./script.ts";
+import { TokenStream } from "./token-stream.ts";
 
 export interface OpenAiOptions {
   clock: Clock;
@@ -60,7 +61,10 @@ export interface OpenAi extends AsyncDisposable {
 }
 
 interface Route {
+  readonly api: "chat" | "responses";
   readonly azure: boolean;
+  /** Whether the query has to name an `api-version`. */
+  readonly versioned: boolean;
   readonly deployment: string | undefined;
 }
 
@@ -119,16 +123,23 @@ function attachRealtime(
 }
 
 class ChatService {
-  aborted = 0;
   #served = 0;
   readonly #options: OpenAiOptions;
   readonly #model: ScriptedModel;
   readonly #trace: PartyTrace;
+  readonly #tokens: TokenStream;
+  readonly #responses: ResponsesService;
 
   constructor(options: OpenAiOptions, model: ScriptedModel) {
     this.#options = options;
     this.#model = model;
     this.#trace = options.trace ?? silentTrace;
+    this.#tokens = new TokenStream(options, model);
+    this.#responses = new ResponsesService({ ...options, model, stream: this.#tokens });
+  }
+
+  get aborted(): number {
+    return this.#tokens.aborted;
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -162,25 +173,25 @@ class ChatService {
     if ("status" in route) return sendError(response, route);
     const planned = this.#model.strike("openai.status");
     if (planned !== undefined) return sendError(response, plannedFailure(planned));
-    const chat = readChatRequest(parseJson(body));
+    const json = parseJson(body);
+    if (route.api === "responses") return this.#responses.serve(response, json, route.azure);
+    const chat = readChatRequest(json);
     const reply = this.#model.answer(chat.conversation);
     return this.#send(reply, chat, { ...exchange, route });
   }
 
   /** Checks credentials, path and deployment in the service's order. */
   #route(request: IncomingMessage): Route | Failure {
+    const { keys, deployments } = this.#options;
     const url = new URL(request.url ?? "/", "http://host");
-    const azure = /^\/openai\/deployments\/([^/]+)\/chat\/completions$/.exec(url.pathname);
-    const plain = /^\/(openai\/)?v1\/chat\/completions$/.exec(url.pathname);
-    if (!this.#options.keys.includes(presentedKey(request) ?? "")) return UNAUTHORISED;
-    if (azure === null && plain === null) return NOT_FOUND;
+    const route = routeOf(url.pathname);
+    if (!keys.includes(presentedKey(request) ?? "")) return UNAUTHORISED;
+    if (route === undefined) return NOT_FOUND;
     if (request.method !== "POST") return { status: 405, message: "Method Not Allowed" };
-    if (azure === null) return { azure: plain?.[1] !== undefined, deployment: undefined };
-    if (!url.searchParams.has("api-version")) return NOT_FOUND;
-    // No name of a deployment needs an escape; one that is malformed is unknown like any other.
-    const deployment = azure[1] ?? "";
-    return this.#options.deployments.includes(deployment)
-      ? { azure: true, deployment }
+    if (route.versioned && !url.searchParams.has("api-version")) return NOT_FOUND;
+    const { deployment } = route;
+    return deployment === undefined || deployments.includes(deployment)
+      ? route
       : DEPLOYMENT_NOT_FOUND;
   }
 
@@ -195,7 +206,7 @@ class ChatService {
       return `${reply.kind} after ${JSON.stringify(reply.afterText)}`;
     }
     if (!chat.stream) {
-      await this.#options.clock.sleep(this.#firstTokenMs);
+      await this.#tokens.think();
       return sendJson(response, 200, completionBody(reply, format));
     }
     const complete = await this.#stream(response, streamPieces(reply, format));
@@ -203,35 +214,12 @@ class ChatService {
     return complete ? reply : `client left during ${JSON.stringify(reply)}`;
   }
 
-  /** Sends the pieces at the model's cadence; false when the client went away meanwhile. */
-  async #stream(response: ServerResponse, pieces: readonly StreamPiece[]): Promise<boolean> {
-    const gone = new AbortController();
-    response.once("close", () => gone.abort());
-    response.writeHead(200, {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-cache",
-      "x-ms-region": "Lab",
-    });
-    response.flushHeaders();
-    const pauses = { now: 0, firstToken: this.#firstTokenMs, token: this.#options.tokenMs ?? 15 };
-    try {
-      for (const { chunk, pace } of pieces) {
-        if (pauses[pace] > 0)
-          await this.#options.clock.sleep(pauses[pace], { signal: gone.signal });
-        await written(response, `data: ${JSON.stringify(chunk)}\n\n`);
-      }
-      return !gone.signal.aborted;
-    } catch (error) {
-      if (!gone.signal.aborted) throw error;
-      this.aborted += 1;
-      this.#trace.record({ type: "model", kind: "abort", detail: "the client closed the stream" });
-      return false;
-    }
-  }
-
-  get #firstTokenMs(): number {
-    const { firstTokenMs = 150 } = this.#options;
-    return Number(this.#model.strike("openai.slow")?.["firstTokenMs"] ?? firstTokenMs);
+  #stream(response: ServerResponse, pieces: readonly StreamPiece[]): Promise<boolean> {
+    const events = pieces.map(({ chunk, pace }) => ({
+      pace,
+      text: `data: ${JSON.stringify(chunk)}\n\n`,
+    }));
+    return this.#tokens.send(response, events);
   }
 
   #format(chat: ChatRequest, route: Route): ChatFormat {
@@ -248,6 +236,17 @@ class ChatService {
       ),
     };
   }
+}
+
+/** Azure's older paths carry a version, and for chat the deployment; the others are OpenAI's own. */
+function routeOf(path: string): Route | undefined {
+  const api = path.endsWith("/responses") ? "responses" : "chat";
+  const older = /^\/openai\/(?:deployments\/([^/]+)\/chat\/completions|responses)$/.exec(path);
+  // No name of a deployment needs an escape; one that is malformed is unknown like any other.
+  if (older !== null) return { api, azure: true, versioned: true, deployment: older[1] };
+  const current = /^\/(openai\/)?v1\/(?:chat\/completions|responses)$/.exec(path);
+  if (current === null) return undefined;
+  return { api, azure: current[1] !== undefined, versioned: false, deployment: undefined };
 }
 
 interface Exchange {
