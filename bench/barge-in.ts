@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { type RecordedSpan, recordSpans } from "../agent/testing/span-recorder.ts";
-import { audibleSpans, percentile } from "../scenarios/harness/timing.ts";
+import { audibleSpans, percentile, type Span } from "../scenarios/harness/timing.ts";
 import { startSynthesiser } from "../simulator/speech/synthesiser.ts";
 import { type Bench, type BenchCall, callAgent, startBench } from "./agent-calls.ts";
 
@@ -41,6 +41,8 @@ interface Sweep {
   readonly silenceAfterMs: number | undefined;
   /** How much of the reply could be heard. */
   readonly audibleMs: number;
+  /** How much of that the machine lost; what was heard then says nothing about the agent. */
+  readonly lostMs: number;
   /** Words in the model's history, and words that had begun at the caller's ear. */
   readonly believed: number;
   readonly audible: number;
@@ -116,10 +118,16 @@ function evaluate(
           ? undefined
           : Math.max(0, over.endMs - spoke.startMs),
       audibleMs,
+      lostMs: over === undefined ? 0 : lostWithin(call.gaps, over),
       believed: believed?.split(/\s+/).filter((word) => word !== "").length ?? Number.NaN,
       audible: wordStartsMs.filter((startMs) => startMs < audibleMs).length,
     };
   });
+}
+
+function lostWithin(gaps: BenchCall["gaps"], { startMs, endMs }: Span): number {
+  const within = gaps.filter((gap) => gap.endMs > startMs && gap.startMs < endMs);
+  return within.reduce((sum, gap) => sum + gap.endMs - gap.startMs, 0);
 }
 
 /** When each word of the reply begins, from its first sound. */
@@ -157,10 +165,11 @@ function sweepInThread(offsets: readonly number[]): Promise<Sweep[]> {
 
 function report(sweeps: readonly Sweep[]): void {
   for (const sweep of sweeps) {
-    const { offsetMs, silenceAfterMs, audibleMs, answered, believed, audible } = sweep;
+    const { offsetMs, silenceAfterMs, audibleMs, lostMs, answered, believed, audible } = sweep;
+    const lost = lostMs === 0 ? "" : `   the machine lost ${lostMs.toFixed(0)} ms`;
     const silence = silenceAfterMs === undefined ? "was over" : `${silenceAfterMs.toFixed(0)} ms`;
     console.log(
-      `${String(offsetMs).padStart(6)} ms   silent after ${silence.padStart(8)}   believed ${believed} of ${audible} audible words in ${audibleMs.toFixed(0)} ms${answered ? "" : "   missed"}`,
+      `${String(offsetMs).padStart(6)} ms   silent after ${silence.padStart(8)}   believed ${believed} of ${audible} audible words in ${audibleMs.toFixed(0)} ms${lost}${answered ? "" : "   missed"}`,
     );
   }
   const over = sweeps.filter(({ silenceAfterMs }) => silenceAfterMs !== undefined);

@@ -11,13 +11,13 @@ export function secretsOf(settings: Readonly<Record<string, string>>): string[] 
     .flatMap((value) => [value, encodeURIComponent(value)]);
 }
 
-/** The files of a folder that hold one of these texts, whatever kind of file it is. */
+/** The files below a folder that hold one of these texts, whatever kind of file they are. */
 export function filesWith(folder: string, texts: readonly string[]): string[] {
-  return readdirSync(folder, { withFileTypes: true })
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .filter((entry) => {
-      const content = readFileSync(join(folder, entry.name));
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((file) => {
+      const content = readFileSync(file);
       return texts.some((text) => content.includes(text));
-    })
-    .map((entry) => entry.name);
+    });
 }

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { filesWith } from "./canaries.ts";
 
 /**
  * Cutting any one link of the call makes the right scenario fail, and the failure names the link.
@@ -13,6 +14,9 @@ interface Cut {
   /** What the failure has to say. */
   readonly says: readonly RegExp[];
 }
+
+/** The keys of the lab's speech and model services: what fails is told without them. */
+const SERVICE_KEYS = ["lab-speech-key", "lab-openai-key"];
 
 const CUTS: readonly Cut[] = [
   {
@@ -53,10 +57,12 @@ const CUTS: readonly Cut[] = [
 
 describe.concurrent("a cut link is named", () => {
   test.each(CUTS)("$link", async (cut) => {
-    const { code, output } = await runScenario(cut);
+    const { code, output, out } = await runScenario(cut);
     expect(output).toContain("0 passed, 1 failed");
     for (const words of cut.says) expect(output).toMatch(words);
     expect(code).toBe(1);
+    for (const key of SERVICE_KEYS) expect(output).not.toContain(key);
+    expect(filesWith(out, SERVICE_KEYS)).toEqual([]);
   });
 });
 
@@ -64,7 +70,7 @@ function runScenario({
   scenario,
   arguments: args,
   link,
-}: Cut): Promise<{ code: number; output: string }> {
+}: Cut): Promise<{ code: number; output: string; out: string }> {
   const out = join("out", "links", link.replaceAll(/\W+/g, "-"));
   const command = [
     "simulator/cli.ts",
@@ -82,7 +88,7 @@ function runScenario({
       (error, stdout, stderr) => {
         // A run that was killed or never began has no exit code, and is no failed scenario.
         const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
-        resolve({ code, output: stdout + stderr });
+        resolve({ code, output: stdout + stderr, out });
       },
     );
   });
