@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { expect, test } from "vitest";
 import { readConfig } from "./config.ts";
-import { checkReachable, dependenciesOf } from "./dependencies.ts";
+import { checkReachable, dependenciesOf, oneAtATime } from "./dependencies.ts";
 
 const ENV = {
   ACS_CONNECTION_STRING: "endpoint=https://contoso.communication.azure.com/;accesskey=c2VjcmV0",
@@ -35,4 +35,21 @@ test("a service that accepts connections is there, one that does not is named", 
     code: "AGENT_DEPENDENCY_MISSING",
     message: `speech at 127.0.0.1:${port} does not accept connections`,
   });
+});
+
+test("many who ask at once cost one check, and the next one who asks another", async () => {
+  const checks: PromiseWithResolvers<void>[] = [];
+  const check = oneAtATime(() => {
+    checks.push(Promise.withResolvers());
+    return checks.at(-1)?.promise ?? Promise.resolve();
+  });
+  const asked = [check(), check(), check()];
+  expect(checks).toHaveLength(1);
+  checks[0]?.reject(new Error("speech is away"));
+  const outcomes = await Promise.allSettled(asked);
+  expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+  const again = check();
+  checks[1]?.resolve();
+  await again;
+  expect(checks).toHaveLength(2);
 });

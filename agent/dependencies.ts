@@ -34,6 +34,17 @@ export async function checkReachable(dependencies: readonly Dependency[]): Promi
   await Promise.all(dependencies.map(reach));
 }
 
+/** Whoever asks while a check runs is told its outcome: anybody may ask, and each check costs. */
+export function oneAtATime(check: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => {
+    running ??= check().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
+}
+
 function at(name: string, url: string): Dependency {
   const { hostname, port, protocol } = new URL(url);
   const standard = protocol === "http:" ? 80 : 443;

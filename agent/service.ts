@@ -6,7 +6,7 @@ import { WebSocketServer } from "ws";
 import { createDoorkeeper, type Doorkeeper } from "./callback-auth.ts";
 import { Calls } from "./calls.ts";
 import type { Config } from "./config.ts";
-import { checkReachable, dependenciesOf } from "./dependencies.ts";
+import { checkReachable, dependenciesOf, oneAtATime } from "./dependencies.ts";
 import { openModel } from "./llm.ts";
 import { SPOKEN_BY_HEART } from "./phrases.ts";
 import { learnPhrases, type PreparedSpeech } from "./prepared-voice.ts";
@@ -65,6 +65,7 @@ export async function startAgent(config: Config, options: AgentOptions = {}): Pr
     mediaUrl: () => config.service.mediaUrl ?? config.service.publicUrl ?? url,
   });
   const dependencies = dependenciesOf(config);
+  const reachable = oneAtATime(() => checkReachable(dependencies));
   const doorkeeper = createDoorkeeper(config.acs, config.service.eventGridSecret);
   const server = openServer({
     calls,
@@ -72,7 +73,7 @@ export async function startAgent(config: Config, options: AgentOptions = {}): Pr
     logger,
     checkReady: () => {
       store.check();
-      return checkReachable(dependencies);
+      return reachable();
     },
   });
   try {
