@@ -139,11 +139,15 @@ export class Incoming {
       return refuse(transaction, 422, { "Min-SE": String(MIN_SESSION_EXPIRES_S) });
     }
     if (endsDialog(request, dialog)) this.#context.dialogs.remove(dialog);
+    this.#offerInDialog(transaction, dialog);
     if (request.method === "BYE") this.#context.cdrs.stop("network", "normal-release", request);
+  }
+
+  #offerInDialog(transaction: ServerTransaction, dialog: Dialog): void {
     if (!dialog.owner.open) return refuse(transaction, 481);
     const inbound = this.#requests.track(transaction, dialog.owner, dialog);
     if (inbound === undefined) return;
-    this.#tell(inbound, request, dialog.id, false);
+    this.#tell(inbound, transaction.request, dialog.id, false);
     transaction.onCancel((cancel) => this.#onCancel(inbound, cancel));
   }
 
@@ -211,11 +215,13 @@ export class Incoming {
       const why = error instanceof Error ? error.message : "unknown";
       return owner.reply(id, `NOK|failed sending, possibly due to far end closing socket: ${why}`);
     }
+    const isInitial = inbound.dialog === undefined && transaction.request.method === "INVITE";
     const made = this.#advance(inbound, response);
     const raw = response.toBuffer();
     const hop = { transport: transaction.connection.transport, remote: transaction.source };
     const tokens = hopTokens(this.#context.clock, raw.length, hop);
     owner.reply(id, `OK|application|${tokens}|${inbound.id}|${made}||Msg sent:|`, raw);
+    if (isInitial) this.#record(response);
   }
 
   #build(inbound: Inbound, { status, reason }: StatusLine, message: ApplicationMessage) {
@@ -244,15 +250,16 @@ export class Incoming {
     if (status >= 200) this.#requests.settle(inbound);
     else if (request.method === "INVITE") this.#requests.keepEarly(inbound);
     if (status >= 200 && status < 300) this.#succeed(inbound, response);
-    if (status >= 300) this.#recordRefusal(inbound, response);
-    if (dialog !== undefined) return request.method === "INVITE" ? dialog.id : "";
-    const names = MAKES_DIALOG.has(request.method) && status > 100 && status < 300;
-    return names ? dialogId(request) : "";
+    if (dialog !== undefined) return dialog.listed ? dialog.id : "";
+    const names = request.method === "INVITE" || (MAKES_DIALOG.has(request.method) && status < 300);
+    return names && status > 100 ? dialogId(request) : "";
   }
 
-  #recordRefusal({ transaction, dialog }: Inbound, response: SipResponse): void {
-    if (transaction.request.method !== "INVITE" || dialog !== undefined) return;
-    this.#context.cdrs.stop("application", refusalReason(response.status), response);
+  /** The final answer to a call. The application hears first that it was sent, as with the real daemon. */
+  #record(response: SipResponse): void {
+    const { status } = response;
+    if (status >= 300) this.#context.cdrs.stop("application", refusalReason(status), response);
+    else if (status >= 200) this.#context.cdrs.start("application", "uas", response);
   }
 
   #succeed(inbound: Inbound, response: SipResponse): void {
@@ -264,7 +271,6 @@ export class Incoming {
     if (inbound.dialog === undefined && MAKES_DIALOG.has(request.method)) {
       inbound.dialog = Dialog.uas(request, response, { owner, contact, connection });
       this.#context.dialogs.add(inbound.dialog);
-      if (request.method === "INVITE") this.#context.cdrs.start("application", "uas", response);
     }
     if (request.method === "INVITE") this.#awaitAck(inbound);
     if (inbound.dialog === undefined || !refreshesSession(request)) return;

@@ -6,10 +6,9 @@ export function timeToken(clock: Clock): string {
   return `${clock.date().toISOString().slice(11, 23)}000`;
 }
 
-/** Frames know three protocols: the real daemon calls WebSocket by what carries it. */
+/** Frames know three protocols: to the real daemon WebSocket, secure or not, is `tcp`. */
 function protocolToken(transport: TransportName): string {
-  if (transport === "ws") return "tcp";
-  return transport === "wss" ? "tls" : transport;
+  return transport === "ws" || transport === "wss" ? "tcp" : transport;
 }
 
 /** Where a message came from or went to. */

@@ -4,6 +4,7 @@ import type { ClientTransaction } from "../sip/transaction.ts";
 import type { CdrReason } from "./cdr.ts";
 import { type Context, notifyUnsolicited } from "./context.ts";
 import type { Dialog } from "./dialog.ts";
+import type { Hop } from "./meta.ts";
 import { dialogHop } from "./next-hop.ts";
 
 const SESSION_EXPIRED = "Session timer expired";
@@ -24,15 +25,16 @@ export class OwnRequests {
     if (!dialog.listed) return;
     const transaction = this.#end(dialog, why);
     this.#context.cdrs.stop("application", endReason(why), transaction.request);
-    const tell = (transport = dialog.contact.transport, remote = dialog.connection.remote) =>
+    const { transport, local } = dialog.connection;
+    // What an application sent has our own address in its frame, and so has what we sent for it.
+    const tell = (hop: Hop = { transport, remote: local }) =>
       notifyUnsolicited(this.#context, dialog.owner, {
         message: transaction.request,
         dialogId: dialog.id,
-        transport,
-        remote,
+        ...hop,
       });
     transaction.sent.then(
-      (flow) => tell(flow.connection.transport, flow.remote),
+      (flow) => tell({ transport: flow.connection.transport, remote: flow.local }),
       () => tell(),
     );
   }

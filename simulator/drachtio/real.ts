@@ -181,8 +181,11 @@ function commandOf(
     String(port),
     "--secret",
     secret,
+    // The image's own configuration writes every message down twice.
     "--loglevel",
     "notice",
+    "--sofia-loglevel",
+    "0",
     ...(secure ? files : []),
   ];
 }
