@@ -4,18 +4,18 @@ const HOSTILE = `Wants a refund.\r\nX-Evil: 1\r\n\r\nv=0\n\tx\0"<sip:x@y>"; ${"�
 const LENGTHY = `${HOSTILE}\r\nRefer-To: <sip:evil@evil.test>\r\n`.repeat(64_000 / HOSTILE.length);
 const ALLOWED = ["X-AI-Summary", "X-Customer-ID", "X-Transfer-Reason"];
 
-for (const { title, summary, directTransfer, methods } of [
+for (const { title, summary, directTransfer, method } of [
   {
     title: "a summary cannot add a header or break one",
     summary: HOSTILE,
     directTransfer: false,
-    methods: ["INVITE"],
+    method: "INVITE",
   },
   {
     title: "a summary of 64 kB in a REFER cannot either",
     summary: LENGTHY,
     directTransfer: true,
-    methods: ["REFER", "INVITE"],
+    method: "REFER",
   },
 ]) {
   scenario(
@@ -31,11 +31,14 @@ for (const { title, summary, directTransfer, methods } of [
       const handoff = await queue.nextCall();
       expect(handoff.summary).toMatch(/^Wants a refund\. X-Evil: 1 v=0 x "<sip:x@y>"; é😀/);
       const carrying = trace.events.flatMap((event) =>
-        event.type === "sip" && event.message.includes("X-AI-Summary") ? [event.message] : [],
+        event.type === "sip" && event.message.includes("X-AI-Summary") ? [event] : [],
       );
-      const requests = carrying.map((message) => message.split(" ", 1)[0]);
-      expect([...new Set(requests)]).toEqual(methods);
-      for (const message of carrying) checkHeaders(message);
+      // What Microsoft sends. What the SBC makes of it is here too if its daemon is the lab's own.
+      const sent = carrying.filter(({ party }) => party === "acs");
+      expect(new Set(sent.map(({ message }) => message.split(" ", 1)[0]))).toEqual(
+        new Set([method]),
+      );
+      for (const { message } of carrying) checkHeaders(message);
       await call.hangsUp();
     },
     { lab: { directTransfer, tokenMs: 0 } },

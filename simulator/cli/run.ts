@@ -4,7 +4,14 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseFault, parseSetting } from "../faults.ts";
-import { portBase, positiveInteger, readArguments, UsageError, webhookUrl } from "./usage.ts";
+import {
+  portBase,
+  positiveInteger,
+  readArguments,
+  UsageError,
+  usesRunningDaemons,
+  webhookUrl,
+} from "./usage.ts";
 
 /** Where linecheck itself is installed: its vitest configuration and its scenarios. */
 const HOME = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -55,7 +62,9 @@ export async function run(args: string[]): Promise<number> {
       `--reporter=${reporter}`,
       `--reporter=${PAGES}`,
       // An agent or daemons that run already can serve one lab at a time.
-      ...(values.agent === undefined && !usesRunningDaemons() ? [] : ["--no-file-parallelism"]),
+      ...(values.agent === undefined && !usesRunningDaemons(process.env)
+        ? []
+        : ["--no-file-parallelism"]),
       ...(values.reporter === "junit" ? [`--outputFile=${join(out, "junit.xml")}`] : []),
       ...(values.title === undefined ? [] : [`--testNamePattern=${RegExp.escape(values.title)}`]),
     ],
@@ -76,10 +85,6 @@ export async function run(args: string[]): Promise<number> {
         : { LINECHECK_DISORDER: String(positiveInteger("--disorder", values.disorder)) }),
     },
   );
-}
-
-function usesRunningDaemons(): boolean {
-  return !/^(?:|embedded|docker.*)$/.test(process.env["LINECHECK_DRACHTIO"] ?? "");
 }
 
 function check(option: string, texts: readonly string[], parse: (text: string) => unknown): void {

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { fixedServices, type Lab, NUMBERS, startLab } from "../lab.ts";
 import { scriptContactCentre } from "../openai/contact-centre.ts";
 import { startControl } from "./control.ts";
-import { portBase, readArguments, UsageError, webhookUrl } from "./usage.ts";
+import { portBase, readArguments, UsageError, usesRunningDaemons, webhookUrl } from "./usage.ts";
 
 /** How long the agent may take to listen. */
 const AGENT_TIMEOUT_MS = 60_000;
@@ -30,6 +30,8 @@ export async function up(args: string[]): Promise<number> {
   const webhook =
     values.subscribe === undefined ? undefined : webhookUrl("--subscribe", values.subscribe);
   const base = values["port-base"];
+  // Refuses daemons whose certificate the lab cannot know.
+  usesRunningDaemons(process.env);
   const out = resolve(values.out);
   mkdirSync(out, { recursive: true });
   await using lab = await startLab({

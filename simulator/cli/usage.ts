@@ -1,4 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
+import { parseDrachtioChoice } from "../drachtio/real.ts";
 
 /** The command line is wrong; its message is printed without a stack, and the exit code is 2. */
 export class UsageError extends Error {
@@ -29,6 +30,18 @@ export function portBase(text: string): number {
   if (Number.isInteger(port) && port >= 1024 && port <= 65_500) return port;
   throw new UsageError(
     `--port-base: expected a port from 1024 to 65500, got ${JSON.stringify(text)}`,
+  );
+}
+
+/**
+ * Whether the SIP applications go to daemons that run already. The SBC's was started with a
+ * certificate then, which the lab has to know.
+ */
+export function usesRunningDaemons(environment: NodeJS.ProcessEnv): boolean {
+  if (parseDrachtioChoice(environment["LINECHECK_DRACHTIO"]).kind !== "address") return false;
+  if (environment["LINECHECK_CERTIFICATES"] !== undefined) return true;
+  throw new UsageError(
+    "LINECHECK_DRACHTIO names daemons that run already: LINECHECK_CERTIFICATES has to name the folder (see linecheck certificates) from which the SBC's has its own",
   );
 }
 
