@@ -73,6 +73,10 @@ export class MediaStream {
     return this.#open;
   }
 
+  get rateHz(): number {
+    return this.#options.rateHz;
+  }
+
   /** Milliseconds of this stream that have reached the caller's ear. */
   get playedMs(): number {
     const now = this.#options.now() - this.#options.latencyMs;

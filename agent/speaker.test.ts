@@ -22,7 +22,7 @@ function voiceOf({ timed = true, fails = 0 }: { timed?: boolean; fails?: number 
         const startMs = index * WORD_MS;
         const word = { text: match[0], textOffset: match.index, startMs, endMs: startMs + WORD_MS };
         if (timed) yield { type: "word", word };
-        yield { type: "audio", samples: new Uint8Array((RATE_HZ * 2 * WORD_MS) / 1000) };
+        yield { type: "audio", samples: new Uint8Array((RATE_HZ * 2 * WORD_MS) / 1000).fill(0x10) };
       }
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -144,4 +144,37 @@ test("a reply aborted before it began was not heard and is not spoken", async ()
   await speaker.finished();
   expect(speaker.heard()).toBe("");
   expect(media.writtenMs).toBe(0);
+});
+
+test("silence before a voice's first word is not played, and the words are still placed right", async () => {
+  const { media, pass } = openMedia();
+  const quiet = (RATE_HZ * 2 * 150) / 1000;
+  const spoken = voiceOf();
+  const voice: Voice = {
+    async *speak(text, options) {
+      yield { type: "audio", samples: new Uint8Array(quiet) };
+      for await (const piece of spoken.speak(text, options)) {
+        if (piece.type === "audio") yield piece;
+        else {
+          const { word } = piece;
+          const later = { ...word, startMs: word.startMs + 150, endMs: word.endMs + 150 };
+          yield { type: "word", word: later };
+        }
+      }
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const speaker = new Speaker({ voice, media }, new AbortController().signal);
+  speaker.say("one two three");
+  speaker.say("four");
+  await untilWritten(media, 300);
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  // 10 ms before the first sound stay; between two sentences the silence is the pause.
+  expect(media.writtenMs).toBe(10 + 300 + 150 + 100);
+  pass(10 + 210);
+  expect(speaker.heard()).toBe("one two");
+  pass(90 + 150 + 60);
+  expect(speaker.heard()).toBe("one two three four");
 });

@@ -1,3 +1,4 @@
+import { LeadSilence } from "./lead-silence.ts";
 import type { MediaStream } from "./media-stream.ts";
 import type { SpokenWord, Voice } from "./tts.ts";
 
@@ -6,6 +7,8 @@ interface Utterance {
   text: string;
   readonly startMs: number;
   endMs: number;
+  /** What was cut off its beginning; the times of its words still count it. */
+  cutMs: number;
   complete: boolean;
   readonly words: SpokenWord[];
   /** Spoken, but no part of the reply: "One moment, please." */
@@ -117,30 +120,47 @@ export class Speaker {
 
   #place(text: string, aside: boolean): Utterance {
     const startMs = this.#media.writtenMs;
-    const utterance = { text, startMs, endMs: startMs, complete: false, words: [], aside };
+    const utterance = {
+      text,
+      startMs,
+      endMs: startMs,
+      cutMs: 0,
+      complete: false,
+      words: [],
+      aside,
+    };
     this.#utterances.push(utterance);
     return utterance;
   }
 
+  /** Only where the caller waits in silence: between two sentences the pause belongs to the speech. */
   async #stream(utterance: Utterance): Promise<void> {
+    const lead = this.#media.pendingMs > 0 ? undefined : new LeadSilence(this.#media.rateHz);
     for await (const piece of this.#voice.speak(utterance.text, { signal: this.#signal })) {
       if (this.#signal.aborted) return;
       if (piece.type === "word") {
         utterance.words.push(piece.word);
       } else {
-        this.#media.write(piece.samples);
-        if (!utterance.aside) this.#soundOnce();
-        utterance.endMs = this.#media.writtenMs;
+        this.#play(utterance, lead?.cut(piece.samples) ?? piece.samples);
+        utterance.cutMs = lead?.cutMs ?? 0;
       }
     }
     utterance.complete = !this.#signal.aborted;
+  }
+
+  #play(utterance: Utterance, samples: Uint8Array): void {
+    if (samples.length === 0) return;
+    this.#media.write(samples);
+    if (!utterance.aside) this.#soundOnce();
+    utterance.endMs = this.#media.writtenMs;
   }
 }
 
 /** Shortens a broken utterance to the words whose audio came; returns the others. */
 function cutAtBreak(utterance: Utterance): string {
-  const { text, words, startMs, endMs } = utterance;
-  const whole = words.filter((word) => word.textOffset >= 0 && word.endMs <= endMs - startMs);
+  const { text, words, startMs, endMs, cutMs } = utterance;
+  const spokenMs = endMs - startMs + cutMs;
+  const whole = words.filter((word) => word.textOffset >= 0 && word.endMs <= spokenMs);
   const last = whole.at(-1);
   const cut = last === undefined ? 0 : last.textOffset + last.text.length;
   utterance.text = text.slice(0, cut);
@@ -152,12 +172,12 @@ function cutAtBreak(utterance: Utterance): string {
  * one, and never one that was not played.
  */
 function heardOf(utterance: Utterance, playedMs: number): string {
-  const { text, startMs, endMs, complete, words } = utterance;
+  const { text, startMs, endMs, cutMs, complete, words } = utterance;
   if (complete && playedMs >= endMs) return text;
   const audibleMs = playedMs - startMs;
   if (audibleMs <= 0 || endMs === startMs) return "";
   if (words.length === 0) return byProportion(text, audibleMs / (endMs - startMs));
-  const heard = words.filter((word) => (word.startMs + word.endMs) / 2 <= audibleMs);
+  const heard = words.filter((word) => (word.startMs + word.endMs) / 2 <= audibleMs + cutMs);
   const last = heard.at(-1);
   if (last === undefined) return "";
   if (last.textOffset >= 0) return text.slice(0, last.textOffset + last.text.length);

@@ -155,7 +155,34 @@ test("a buffer that got too deep keeps the pauses of an utterance, and catches u
   const first = taken.indexOf(1_000);
   const expected = Array.from({ length: 60 }, (_, n) => (speaks(n) ? 1_000 + n : 5));
   expect(taken.slice(first, first + 60)).toEqual(expected);
-  expect(buffer.skippedMs).toBe(220);
+  // The frame to be played and one in reserve remain.
+  expect(buffer.skippedMs).toBe(240);
+});
+
+/** Sends quiet frames 5 ms before each tick, the n-th `lateMs(n)` later; returns the frames concealed. */
+function keepTime(buffer: JitterBuffer, frames: number, lateMs: (n: number) => number): number {
+  const arrivals = Array.from({ length: frames }, (_, n) => n * 20 - 5 + lateMs(n));
+  let concealed = 0;
+  for (let atMs = 0; atMs < frames * 20; atMs += 20) {
+    for (const [n, at] of arrivals.entries()) {
+      if (at > atMs - 20 && at <= atMs) buffer.put(n * FRAME, level(5), at);
+    }
+    if (buffer.take(atMs).concealed) concealed += 1;
+  }
+  return concealed;
+}
+
+test("on a path that keeps its time the wait becomes two frames", () => {
+  const buffer = new JitterBuffer();
+  expect(keepTime(buffer, 200, () => 0)).toBe(0);
+  expect(buffer.skippedMs).toBe(40);
+  buffer.put(200 * FRAME, level(1_000), 3_995);
+  expect(play(buffer, 4_000, 2)).toEqual([5, 1_000]);
+});
+
+test("a path that stands still for 120 ms every second is given its time once", () => {
+  const lateMs = (n: number) => (n % 50 < 44 ? 0 : (50 - (n % 50)) * 20);
+  expect(keepTime(new JitterBuffer(), 500, lateMs)).toBeLessThanOrEqual(3);
 });
 
 test("a peer whose clock runs fast does not deepen the buffer: quiet frames are left out", () => {

@@ -9,10 +9,10 @@ const LIMIT_AHEAD_SAMPLES = 8_000;
 const LIMIT_GROWTH_SAMPLES = 3_200;
 /** So many packets in a row that are later still start the stream anew. */
 const LATE_RUN = 5;
-/** The depth is judged by its least value in half a second. */
-const JUDGE_FRAMES = 25;
-/** Excess that is left out again in silence; two relays in a row may add half of it (80 ms). */
-const EXCESS_SAMPLES = 640;
+/** The depth is judged by its least value in two seconds. */
+const JUDGE_FRAMES = 100;
+/** A path that keeps its time needs no more than the frame to be played and one in reserve. */
+const SETTLED_SAMPLES = 2 * FRAME_SAMPLES;
 /** Silence is 600 ms of quiet: a pause within an utterance keeps its length. */
 const SILENCE_FRAMES = 30;
 const QUIET_PEAK = 200;
@@ -29,8 +29,9 @@ export interface PlayedOut {
 
 /**
  * Clock-driven jitter buffer for 8 kHz audio: packets are laid on the time line of their RTP
- * timestamps, whatever their order and packet time; {@link take} reads 20 ms of it, `depthMs` after
- * the stream's first packet came. What is missing then is made up from the last frame.
+ * timestamps, whatever their order and packet time; {@link take} reads 20 ms of it, at first `depthMs`
+ * after the stream's first packet came. What is missing then is made up from the last frame. The
+ * depth follows the path: late audio deepens it, and in silence it becomes as small as may be.
  */
 export class JitterBuffer {
   readonly #depthMs: number;
@@ -46,6 +47,8 @@ export class JitterBuffer {
   #judged = 0;
   #leastDepth = Number.POSITIVE_INFINITY;
   #grown = 0;
+  /** What the path has shown to need beyond the settled depth; a frame is forgotten each time it is judged. */
+  #needed = 0;
   #quietFrames = 0;
   #skipped = 0;
 
@@ -65,6 +68,7 @@ export class JitterBuffer {
     this.#missingRun = 0;
     this.#lateRun = 0;
     this.#grown = 0;
+    this.#needed = 0;
   }
 
   /** Audio of one packet. `late` means that its time has been played out already. */
@@ -135,6 +139,7 @@ export class JitterBuffer {
     const late = this.#next - position;
     if (late <= 0 || this.#grown + late > LIMIT_GROWTH_SAMPLES) return position;
     this.#grown += late;
+    this.#needed = Math.min(this.#needed + late, LIMIT_GROWTH_SAMPLES);
     return this.#next;
   }
 
@@ -160,16 +165,17 @@ export class JitterBuffer {
   }
 
   /**
-   * A peer whose clock runs fast, a first packet that came late, or a delay that grew would leave
-   * the buffer deeper than asked for ever. The excess is left out where nobody has spoken for a
-   * while, so that no utterance changes.
+   * Every frame that waits longer than the path needs is heard that much later: by a first packet
+   * that came late, a delay that grew and shrank again, a peer whose clock runs fast, or a path
+   * better than the first guess. The excess is left out where nobody has spoken for a while, so that
+   * no utterance changes.
    */
   #judgeDepth(): void {
     this.#leastDepth = Math.min(this.#leastDepth, this.#end - this.#next);
     this.#judged += 1;
     if (this.#judged < JUDGE_FRAMES) return;
-    let excess = this.#leastDepth - (this.#depthMs * RATE_HZ) / 1_000;
-    if (excess < EXCESS_SAMPLES) return this.#judgeAnew();
+    let excess = this.#leastDepth - SETTLED_SAMPLES - this.#needed;
+    if (excess < FRAME_SAMPLES) return this.#judgeAnew();
     if (this.#quietFrames < SILENCE_FRAMES || !this.#isQuietAhead()) return;
     for (; excess >= FRAME_SAMPLES; excess -= FRAME_SAMPLES) this.#leaveOutFrame();
     this.#judgeAnew();
@@ -186,6 +192,7 @@ export class JitterBuffer {
   }
 
   #judgeAnew(): void {
+    this.#needed = Math.max(0, this.#needed - FRAME_SAMPLES);
     this.#judged = 0;
     this.#leastDepth = Number.POSITIVE_INFINITY;
   }

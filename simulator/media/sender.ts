@@ -143,6 +143,10 @@ export class Sender {
     const payloadType = kind === "telephone-event" ? agreed.telephoneEvent : agreed.payloadType;
     if (payloadType === undefined) return;
     const anchor = this.#anchorFor(packet, atMs);
+    if (anchor === undefined) {
+      if (kind !== "telephone-event") this.skippedMs += packet.payload.length / SAMPLES_PER_MS;
+      return;
+    }
     const sequence = (packet.sequence + anchor.sequence) & 0xffff;
     const timestamp = (packet.timestamp + anchor.timestamp) >>> 0;
     if (((sequence - this.#sequence) << 16) >> 16 >= 0) this.#sequence = (sequence + 1) & 0xffff;
@@ -154,8 +158,13 @@ export class Sender {
     this.#transmit({ ...packet, payloadType, sequence, timestamp, ssrc: this.ssrc, payload });
   }
 
-  #anchorFor(packet: RtpPacket, atMs: number): Anchor {
+  /**
+   * Undefined while the frame that this leg has just said itself still lasts: a packet put behind it
+   * would come that much before its time, and lie as much longer in every buffer on its way.
+   */
+  #anchorFor(packet: RtpPacket, atMs: number): Anchor | undefined {
     if (this.#anchor?.source === packet.ssrc) return this.#anchor;
+    if (this.#lastAtMs !== undefined && atMs - this.#lastAtMs < FRAME_MS / 2) return undefined;
     this.#fillUpTo(atMs);
     const timestamp = this.#advance(atMs);
     this.#keyReader = new KeyReader();
