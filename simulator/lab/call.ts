@@ -67,13 +67,15 @@ export interface LabCallOptions {
   /** The voice this person speaks with. */
   readonly voice: string;
   readonly call: PhoneCall;
+  /** False: no ear; the recording tells afterwards what was heard. Default true. */
+  readonly listens?: boolean;
   /** Where the recording goes at the end: said left, heard right, on one time line. */
   readonly recordingFile?: string;
 }
 
 export function openLabCall(options: LabCallOptions): LabCall {
-  const { clock, trace, voices, party, voice, call, recordingFile } = options;
-  const ear = voices.listenTo(call.session, trace, call.callId);
+  const { clock, trace, voices, party, voice, call, recordingFile, listens = true } = options;
+  const ear = listens ? voices.listenTo(call.session, trace, call.callId) : undefined;
   const gaps = collectGaps(call);
   const over = new AbortController();
   // The last words come out of the recogniser after the call: it is over when they have.
@@ -83,7 +85,7 @@ export function openLabCall(options: LabCallOptions): LabCall {
   async function hearOut(): Promise<void> {
     const { by, reason } = await call.ended;
     try {
-      await ear.finish();
+      await ear?.finish();
     } finally {
       over.abort(new Error(`ended by the ${by} side${reason === undefined ? "" : `: ${reason}`}`));
     }
@@ -114,7 +116,7 @@ export function openLabCall(options: LabCallOptions): LabCall {
       await call[Symbol.asyncDispose]();
       gaps.stop();
       await heardAll;
-      await ear[Symbol.asyncDispose]();
+      await ear?.[Symbol.asyncDispose]();
       if (recordingFile !== undefined) {
         await writeWav(recordingFile, legAudio(said, heard));
       }

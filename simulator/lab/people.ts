@@ -33,6 +33,8 @@ export interface LabCallRequest {
   /** The customer's own number. Default: the first customer's. */
   from?: string;
   headers?: Readonly<Record<string, string>>;
+  /** Whether what this end hears is made out while it is heard (`heard` events). Default true. */
+  listens?: boolean;
   signal?: AbortSignal;
 }
 
@@ -65,14 +67,26 @@ export class People implements AsyncDisposable {
 
   async call(number: string, request: LabCallRequest = {}): Promise<LabCall> {
     const { customers, trace } = this.#options;
-    const { from = customers[0]?.phoneNumber ?? "+14255550100", headers, signal } = request;
+    const {
+      from = customers[0]?.phoneNumber ?? "+14255550100",
+      headers,
+      listens,
+      signal,
+    } = request;
     const phone = await this.#customerPhone(from);
     const call = await phone.call(number, {
       from,
       ...(headers === undefined ? {} : { headers }),
       ...(signal === undefined ? {} : { signal }),
     });
-    return this.#keep({ party: "phone", voice: VOICES.customer, call, trace: trace.as("phone") });
+    const heard = listens === undefined ? {} : { listens };
+    return this.#keep({
+      ...heard,
+      party: "phone",
+      voice: VOICES.customer,
+      call,
+      trace: trace.as("phone"),
+    });
   }
 
   /** Both things that a call at the queue is: what the desk shows, and what rings. */
@@ -119,7 +133,10 @@ export class People implements AsyncDisposable {
   }
 
   #keep(
-    parts: Pick<Parameters<typeof openLabCall>[0], "party" | "voice" | "call" | "trace">,
+    parts: Pick<
+      Parameters<typeof openLabCall>[0],
+      "party" | "voice" | "call" | "trace" | "listens"
+    >,
   ): LabCall {
     const { clock, voices, folder } = this.#options;
     const name = parts.party === "phone" ? "customer" : "human";

@@ -142,11 +142,11 @@ export class Sender {
     }
     const payloadType = kind === "telephone-event" ? agreed.telephoneEvent : agreed.payloadType;
     if (payloadType === undefined) return;
-    const anchor = this.#anchorFor(packet, atMs);
-    if (anchor === undefined) {
+    if (this.#isOwnFrame(packet, atMs)) {
       if (kind !== "telephone-event") this.skippedMs += packet.payload.length / SAMPLES_PER_MS;
       return;
     }
+    const anchor = this.#anchorFor(packet, atMs);
     const sequence = (packet.sequence + anchor.sequence) & 0xffff;
     const timestamp = (packet.timestamp + anchor.timestamp) >>> 0;
     if (((sequence - this.#sequence) << 16) >> 16 >= 0) this.#sequence = (sequence + 1) & 0xffff;
@@ -159,21 +159,31 @@ export class Sender {
   }
 
   /**
-   * Undefined while the frame that this leg has just said itself still lasts: a packet put behind it
-   * would come that much before its time, and lie as much longer in every buffer on its way.
+   * The first packet of a source that comes while the frame this leg has just said itself still lasts
+   * takes that frame's place, unsent: put behind it, this packet and all that follow would come that
+   * much before their time, and lie as much longer in every buffer on their way.
    */
-  #anchorFor(packet: RtpPacket, atMs: number): Anchor | undefined {
+  #isOwnFrame(packet: RtpPacket, atMs: number): boolean {
+    if (this.#anchor?.source === packet.ssrc || this.#lastAtMs === undefined) return false;
+    if (atMs - this.#lastAtMs >= FRAME_MS / 2) return false;
+    this.#anchor = this.#place(packet, this.#sequence - 1, this.#timestamp);
+    return true;
+  }
+
+  #anchorFor(packet: RtpPacket, atMs: number): Anchor {
     if (this.#anchor?.source === packet.ssrc) return this.#anchor;
-    if (this.#lastAtMs !== undefined && atMs - this.#lastAtMs < FRAME_MS / 2) return undefined;
     this.#fillUpTo(atMs);
-    const timestamp = this.#advance(atMs);
+    this.#anchor = this.#place(packet, this.#sequence, this.#advance(atMs));
+    return this.#anchor;
+  }
+
+  #place(packet: RtpPacket, sequence: number, timestamp: number): Anchor {
     this.#keyReader = new KeyReader();
-    this.#anchor = {
+    return {
       source: packet.ssrc,
-      sequence: this.#sequence - packet.sequence,
+      sequence: sequence - packet.sequence,
       timestamp: timestamp - packet.timestamp,
     };
-    return this.#anchor;
   }
 
   /** The silence that the frame clock would still have sent before a relay takes over. */
