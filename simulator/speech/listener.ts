@@ -240,7 +240,7 @@ export class Listener {
     return candidates.slice(0, RIVALS).some((candidate) => {
       const { template, offset } = candidate;
       if (template.text === ended.candidate.template.text) return false;
-      if (offset + template.frames <= extent.frames) return false;
+      if (offset + template.frames + TAIL_FRAMES <= extent.frames) return false;
       const verdict = verify(candidate, this.#segment, extent);
       const coherent = verdict.coherence > ended.verdict.coherence - 0.1;
       return coherent && verdict.cover >= 0.75 && verdict.edgeGap <= 1;

@@ -109,6 +109,34 @@ test("a sentence half of which is another one is not taken for it in noise", asy
   expect(phrases(await hear(inNoise(samples, 1000)))).toEqual([""]);
 });
 
+test.each(["four", "five"])(
+  "number %s, which ends later, is not taken for number three",
+  async (last) => {
+    await using other = await startRecogniser();
+    const said = await Promise.all(
+      ["three", "four", "five"].map((word) => {
+        const text = `Please tell me about contract number ${word}.`;
+        return synthesiser.synthesise({ text, voice: "en-US-AndrewNeural" });
+      }),
+    );
+    for (const { text, words, ...audio } of said) await other.enrol({ text, audio, words });
+    const heard: string[] = [];
+    await using ear = other.listen({
+      onEvent: ({ type, text }) => {
+        if (type === "phrase") heard.push(text);
+      },
+    });
+    const samples = said.find(({ text }) => text.endsWith(`${last}.`))?.samples ?? new Int16Array();
+    const quiet = new Int16Array(16_000);
+    for (const piece of [quiet, samples, quiet]) {
+      for (let at = 0; at < piece.length; at += 320)
+        ear.accept(piece.subarray(at, at + 320), 16_000);
+    }
+    await ear.finish();
+    expect(heard).toEqual([`Please tell me about contract number ${last}.`]);
+  },
+);
+
 test("times count the audio that was given", async () => {
   const events = await hear(await audioOf([1.5, "I want to pay my bill.", 1]));
   const { words } = await synthesiser.synthesise({ text: "I want to pay my bill." });
