@@ -20,6 +20,8 @@ const { values: options } = parseArgs({
 /** What the lab's model is scripted to take. */
 const FIRST_TOKEN_MS = 150;
 const TOKEN_MS = 15;
+/** What the agent asks of recognition (`SPEECH_SEGMENTATION_SILENCE_MS`). */
+const SEGMENTATION_SILENCE_MS = 500;
 /** One frame of the line, plus the window in which the first audible sample is looked for. */
 const TOLERANCE_MS = 40;
 
@@ -165,13 +167,13 @@ function measureTurn(take: () => Turn, text: string): Measured | undefined {
   }
 }
 
-/** What of a turn is neither the recogniser's decision, nor the script's pace, nor synthesis. */
-function overheadOf(turn: Turn, text: string): number {
-  const between = (from: number, to: number) =>
-    (turn[to] ?? Number.NaN) - (turn[from] ?? Number.NaN);
-  const tokens = text.split(" ").length;
-  const scripted = FIRST_TOKEN_MS + TOKEN_MS * tokens;
-  return between(2, 3) + Math.max(0, between(3, 5) - scripted) + between(5, 6) + between(7, 8);
+/** What is scripted of one turn: the silence that ends a phrase, and the model's pace. */
+function scriptedOf(text: string): number {
+  return SEGMENTATION_SILENCE_MS + FIRST_TOKEN_MS + TOKEN_MS * text.split(" ").length;
+}
+
+function wholeOf(turn: Turn): number {
+  return (turn.at(-1) ?? Number.NaN) - (turn[0] ?? Number.NaN);
 }
 
 function line(name: string, values: readonly number[]): void {
@@ -189,11 +191,10 @@ function report(calls: number, turns: number, measured: readonly Measured[]): vo
     );
     line(`→ ${name}`, parts);
   }
-  const wholes = times.map((turn) => (turn.at(-1) ?? Number.NaN) - (turn[0] ?? Number.NaN));
-  line("response time at the caller's ear", wholes);
+  line("response time at the caller's ear", times.map(wholeOf));
   line(
     "overhead beyond scripted delays",
-    measured.map((turn) => overheadOf(turn.times, turn.reply)),
+    measured.map((turn) => wholeOf(turn.times) - scriptedOf(turn.reply)),
   );
   const disordered = times.filter((turn) =>
     turn.some((time, stage) => time < (turn[stage - 1] ?? 0) - TOLERANCE_MS),
