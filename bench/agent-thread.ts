@@ -20,6 +20,7 @@ export async function startAgentThread(
     async [Symbol.asyncDispose]() {
       const { promise: exited, resolve: exit } = Promise.withResolvers<void>();
       worker.once("exit", () => exit());
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
       worker.postMessage("stop");
       await exited;
     },
