@@ -49,7 +49,7 @@ test.each([{ ahead: true }, { ahead: false }])(
       const count = (cut?.text ?? "").split(" ").filter((word) => word !== "").length;
       expect(WORDS.join("").startsWith(cut?.text ?? "")).toBe(true);
       expect(count).toBeLessThanOrEqual(begun);
-      expect(count).toBeGreaterThanOrEqual(begun - 1);
+      expect(count).toBeGreaterThanOrEqual(begun - 2);
       expect(cut?.heardMs).toBe(playedMs);
     }
   },
@@ -65,10 +65,12 @@ test("words that are far ahead of the audio are not taken for heard", () => {
 
 test("pauses are no words", () => {
   const { media, spoken } = fakeMedia();
-  spoken.tell("a", "one two ");
-  for (const level of [16_000, 0, 16_000]) spoken.play("a", sound(400, level));
+  spoken.tell("a", WORDS.join(""));
+  spoken.play("a", sound(800));
+  spoken.play("a", sound(1600, 0));
+  spoken.play("a", sound(800));
   spoken.complete();
-  media.playedMs = 780;
+  media.playedMs = 2380;
   expect(spoken.cut()[0]?.text).toBe("one");
 });
 

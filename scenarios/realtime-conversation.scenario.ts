@@ -46,8 +46,11 @@ scenario(
     const believed = turns.find(({ interrupted }) => interrupted)?.text ?? "";
     const inModel = remembered.find((content) => content.startsWith("Your contract")) ?? "";
     for (const text of [believed, inModel]) {
+      const difference = wordsOf(text).length - heardWords.length;
       expect(REPLY.startsWith(text)).toBe(true);
-      expect(Math.abs(wordsOf(text).length - heardWords.length)).toBeLessThanOrEqual(1);
+      // The agent has to guess from the sound, and guesses low.
+      expect(difference).toBeGreaterThanOrEqual(-3);
+      expect(difference).toBeLessThanOrEqual(1);
     }
     await call.hangsUp();
   },
