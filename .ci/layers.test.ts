@@ -17,6 +17,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   agent: [
     "@azure/communication-call-automation",
     "@opentelemetry/api",
+    "@redis/client",
     "jose",
     "microsoft-cognitiveservices-speech-sdk",
     "openai",
@@ -61,6 +62,7 @@ const ALLOWED: Record<string, readonly string[]> = {
 /** A test may also use the test runner, msw, and the packages its party is the other end of. */
 const TESTS_ALSO: Record<string, readonly string[]> = {
   "": ["vitest", "msw"],
+  agent: ["scenarios/harness/program.ts", "scenarios/harness/redis.ts"],
   "simulator/acs": ["@azure", "simulator/certificates.ts", "ws"],
   "simulator/speech": ["microsoft-cognitiveservices-speech-sdk", "simulator/certificates.ts"],
   "simulator/openai": ["openai", "simulator/certificates.ts"],

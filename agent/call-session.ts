@@ -17,6 +17,7 @@ import { openToolbox } from "./tools.ts";
 import { countCall, Stage } from "./tracing.ts";
 import { Transcript } from "./transcript.ts";
 import { openVoice, type Voice } from "./tts.ts";
+import { handToHuman, rescue, within } from "./without-media.ts";
 
 export interface CallSessionOptions {
   readonly call: Call;
@@ -39,7 +40,22 @@ export interface CallSessionOptions {
  * One call from its ringing to its record. When this function returns, the call is over and
  * everything it opened is closed. Never rejects.
  */
-export async function runCall(options: CallSessionOptions): Promise<void> {
+export function runCall(options: CallSessionOptions): Promise<void> {
+  return keepRecord(options, attend);
+}
+
+/**
+ * A call whose replica is gone, and its media socket with it: the caller hears nothing, and what was
+ * said is in the other's store. They are handed to a human. Never rejects.
+ */
+export function rescueCall(options: CallSessionOptions): Promise<void> {
+  return keepRecord(options, rescue);
+}
+
+async function keepRecord(
+  options: CallSessionOptions,
+  work: (call: AttendedCall) => Promise<ConversationEnd>,
+): Promise<void> {
   const { call, store, logger, date, incoming } = options;
   const { context, correlationId, callerNumber } = incoming;
   using stage = Stage.call(call.id);
@@ -57,18 +73,25 @@ export async function runCall(options: CallSessionOptions): Promise<void> {
       transferReason,
       at: date(),
     });
-    logger.info({ knownCustomer: customer !== undefined }, "call is ringing");
-    end = await attend({ ...options, customer, stage });
+    logger.info({ knownCustomer: customer !== undefined }, "call begins");
+    end = await work({ ...options, customer, stage });
   } catch (error) {
     logger.error({ err: describeError(error) }, "call failed");
     end = { outcome: call.signal.aborted ? "caller-left" : "failed" };
   }
   await leave(options);
-  const { outcome, detail } = call.transferred ? { ...end, outcome: "escalated" as const } : end;
-  store.endCall(call.id, { ...end, outcome, at: date() });
+  const { outcome, detail, summary } = endOf(call, end);
+  store.endCall(call.id, { outcome, detail, summary, at: date() });
   stage.set({ "call.outcome": outcome });
   countCall(outcome);
   logger.info({ outcome, detail }, "call ended");
+}
+
+/** What the conversation does not know: that the caller is with a human, or with another replica. */
+function endOf(call: Call, end: ConversationEnd): ConversationEnd {
+  if (call.transferred) return { ...end, outcome: "escalated" };
+  if (call.lost) return { ...end, outcome: "interrupted", detail: "another replica took it over" };
+  return end;
 }
 
 /** Hangs up, unless the caller has been handed over, once the last words have left the line. */
@@ -91,7 +114,7 @@ function findCustomer(store: Store, { context, callerNumber }: IncomingCall): Cu
 
 /** Answers, waits for the media socket, and lets the conversation run. */
 async function attend(options: AttendedCall): Promise<ConversationEnd> {
-  const { call, config, incoming, callbackUrl, mediaUrl } = options;
+  const { call, config, incoming, callbackUrl, mediaUrl, logger } = options;
   await using opened = new AsyncDisposableStack();
   // Connections are opened and the greeting is synthesised while the call is being answered.
   const early = config.mode === "cascade" ? openSpeech(options, opened) : undefined;
@@ -99,7 +122,11 @@ async function attend(options: AttendedCall): Promise<ConversationEnd> {
   const { rateHz } = config.media;
   await call.answer({ incomingCallContext, callbackUrl, mediaUrl, rateHz });
   const socket = await within(call, call.media, config.conversation.mediaTimeoutMs);
-  if (socket === undefined) return withoutMedia(options);
+  if (socket === undefined) {
+    logger.error({}, "media socket did not open");
+    call.confirmConnected();
+    return handToHuman(options, "no media");
+  }
   const line = openLine(options, socket);
   const ground = groundOf(options, line.media);
   const end =
@@ -239,55 +266,6 @@ async function waitUntilConnected({ call, config, logger }: CallSessionOptions):
   if (confirmed === undefined && !call.signal.aborted) {
     logger.warn({ connectedTimeoutMs }, "CallConnected did not come; media is taken as proof");
     call.confirmConnected();
-  }
-}
-
-/** The caller is connected and cannot be heard or spoken to: only a human helps. */
-async function withoutMedia({
-  call,
-  config,
-  incoming,
-  logger,
-  ids,
-  customer,
-}: AttendedCall): Promise<ConversationEnd> {
-  if (call.signal.aborted) return { outcome: "caller-left" };
-  logger.error({}, "media socket did not open");
-  call.confirmConnected();
-  const request = {
-    summary: "The voice agent had no audio.",
-    reason: "technical",
-    announced: true,
-  };
-  const transfer = await escalate(request, {
-    call,
-    config: config.escalation,
-    lingerMs: 0,
-    context: incoming.context,
-    customerId: customer?.id,
-    logger,
-    ids,
-    say: () => Promise.resolve(),
-  });
-  return { outcome: transfer.accepted ? "escalated" : "failed", detail: "no media" };
-}
-
-/** The value, or undefined when the time is up or the call has ended. */
-async function within<Value>(
-  call: Call,
-  value: Promise<Value>,
-  timeoutMs: number,
-): Promise<Value | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), timeoutMs);
-  const abort = () => resolve(undefined);
-  call.signal.addEventListener("abort", abort, { once: true });
-  if (call.signal.aborted) abort();
-  try {
-    return await Promise.race([value, promise]);
-  } finally {
-    clearTimeout(timer);
-    call.signal.removeEventListener("abort", abort);
   }
 }
 

@@ -29,6 +29,11 @@ export interface CallOptions {
   readonly mediaToken: string;
   readonly client: CallAutomationClient;
   readonly logger: Logger;
+  /**
+   * Asked before a request that decides the call's fate: whether this process still runs it. By
+   * default it does.
+   */
+  readonly isOurs?: () => Promise<boolean>;
 }
 
 export interface AnswerOptions {
@@ -73,12 +78,16 @@ export class Call {
   #transferred = false;
   readonly #mediaFailed = Promise.withResolvers<undefined>();
   #onMediaReturned: ((socket: WebSocket) => void) | undefined;
+  readonly #isOurs: () => Promise<boolean>;
+  readonly #adopted = Promise.withResolvers<void>();
+  #lost = false;
 
-  constructor({ id, mediaToken, client, logger }: CallOptions) {
+  constructor({ id, mediaToken, client, logger, isOurs = async () => true }: CallOptions) {
     this.id = id;
     this.mediaToken = mediaToken;
     this.#client = client;
     this.#logger = logger;
+    this.#isOurs = isOurs;
   }
 
   get state(): CallState {
@@ -93,6 +102,21 @@ export class Call {
   /** Whether the service said that a transfer of this call was accepted. */
   get transferred(): boolean {
     return this.#transferred;
+  }
+
+  /** Whether another process runs the call now. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** The service's name for the call; there is none before it is answered. */
+  get connectionId(): string | undefined {
+    return this.#connectionId;
+  }
+
+  /** Resolves when {@link adopt} has taken up the call. Never rejects; race it with {@link signal}. */
+  get adopted(): Promise<void> {
+    return this.#adopted.promise;
   }
 
   /** Resolves with CallConnected. Never rejects; race it with {@link signal}. */
@@ -139,6 +163,15 @@ export class Call {
     );
     this.#connection = callConnection;
     this.#connectionId = callConnectionProperties.callConnectionId;
+  }
+
+  /** Takes up a call that another process answered; once. */
+  adopt(connectionId: string): void {
+    if (this.#state !== "incoming" || connectionId === "") return;
+    this.#move("answering");
+    this.#connection = this.#client.getCallConnection(connectionId);
+    this.#connectionId = connectionId;
+    this.#adopted.resolve();
   }
 
   /** Event delivery is at least once and unordered: what does not fit the state changes nothing. */
@@ -200,8 +233,19 @@ export class Call {
     }
   }
 
+  /** The service's word for the call's state; "gone" without one, "unknown" without an answer. */
+  async askState(): Promise<string> {
+    try {
+      const properties = await this.#connection?.getCallConnectionProperties();
+      return properties?.callConnectionState ?? "unknown";
+    } catch (error) {
+      return codeOf(error).startsWith("404") ? "gone" : "unknown";
+    }
+  }
+
   /** Ends the call for everybody. A call that is already over is no error. */
   async hangUp(): Promise<void> {
+    if (this.#state !== "ended" && !(await this.#isOurs())) this.letGo();
     if (this.#state !== "ended" && this.#connection !== undefined) {
       try {
         await this.#connection.hangUp(true);
@@ -209,6 +253,12 @@ export class Call {
         this.#logger.warn({ err: describeError(error) }, "hang up was refused");
       }
     }
+    this.end();
+  }
+
+  /** Another process runs the call: everything ends here, and nothing is asked of the service. */
+  letGo(): void {
+    this.#lost ||= this.#state !== "ended";
     this.end();
   }
 
@@ -225,6 +275,7 @@ export class Call {
     { number, headers, operationContext }: TransferOptions,
     settle: (result: TransferResult) => void,
   ): Promise<void> {
+    if (!(await this.#isOurs())) return this.letGo();
     try {
       await connection.transferCallToParticipant(
         { phoneNumber: number },
@@ -238,21 +289,12 @@ export class Call {
 
   /** No event came: it may be lost, while the caller is long with somebody else. */
   async #giveUpWaiting(settle: (result: TransferResult) => void): Promise<void> {
-    const state = await this.#stateAtService();
+    const state = await this.askState();
     this.#logger.warn({ state }, "nothing was heard of the transfer");
     this.#transferred ||= state === "transferAccepted";
     if (this.#transferred) settle({ accepted: true });
     else settle({ accepted: false, code: "timeout" });
     if (state === "gone" || state === "disconnected" || this.#transferred) this.end();
-  }
-
-  async #stateAtService(): Promise<string> {
-    try {
-      const properties = await this.#connection?.getCallConnectionProperties();
-      return properties?.callConnectionState ?? "unknown";
-    } catch (error) {
-      return codeOf(error).startsWith("404") ? "gone" : "unknown";
-    }
   }
 
   #afterTransfer(result: TransferResult): TransferResult {
@@ -261,10 +303,9 @@ export class Call {
   }
 
   #settle(event: MidCallEvent, result: TransferResult): void {
-    const settle = this.#transfers.get(event.operationContext ?? "");
-    if (settle === undefined) return;
+    // An accepted transfer that nobody here asked for is that of the process before.
     this.#transferred ||= result.accepted;
-    settle(result);
+    this.#transfers.get(event.operationContext ?? "")?.(result);
   }
 
   #disconnected({ subCode }: MidCallEvent): void {

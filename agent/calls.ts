@@ -2,15 +2,17 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { CallAutomationClient } from "@azure/communication-call-automation";
 import type { WebSocket } from "ws";
 import { Call } from "./call.ts";
-import { runCall } from "./call-session.ts";
+import { type CallSessionOptions, rescueCall, runCall } from "./call-session.ts";
 import type { Config } from "./config.ts";
 import type { IncomingCall, MidCallEvent } from "./events.ts";
 import type { Model } from "./llm.ts";
-import { claimAnswer, forward, Ownership } from "./ownership.ts";
+import { Ownership } from "./ownership.ts";
 import type { PreparedSpeech } from "./prepared-voice.ts";
-import type { Replicas } from "./replicas.ts";
+import type { Holder, Replicas } from "./replicas.ts";
 import type { Store } from "./store.ts";
+import { type Forwarding, Takeover } from "./takeover.ts";
 import { describeError, type Logger } from "./telemetry.ts";
+import { countTakeover } from "./tracing.ts";
 
 export interface CallsOptions {
   readonly config: Config;
@@ -33,8 +35,18 @@ export interface CallsOptions {
 /** What became of an IncomingCall event. */
 export type Reception = "accepted" | "duplicate" | "busy" | "draining";
 
+/** An IncomingCall may be delivered again for minutes; nobody else may answer it meanwhile. */
+const ANNOUNCED_MS = 600_000;
 /** Calls remembered after their end, so that late events are recognised as late. */
 const REMEMBERED = 1000;
+
+/** What a successor has to know of a call; the directory keeps it as JSON. */
+interface Note {
+  readonly connectionId?: string | undefined;
+  readonly incoming: IncomingCall;
+}
+
+type Work = (options: Omit<CallSessionOptions, "incoming">) => Promise<void>;
 
 /** All calls of this process. Each runs by itself and shares nothing with the others. */
 export class Calls implements AsyncDisposable {
@@ -47,6 +59,7 @@ export class Calls implements AsyncDisposable {
   readonly #active = new Map<string, { call: Call; done: Promise<void> }>();
   readonly #byToken = new Map<string, Call>();
   readonly #remembered = new Set<string>();
+  readonly #takeover: Takeover;
   #draining = false;
 
   constructor(options: CallsOptions) {
@@ -60,6 +73,9 @@ export class Calls implements AsyncDisposable {
       // The SDK's default waits a second and more: longer than a caller listens to ringing.
       retryOptions: { maxRetries: 2, retryDelayInMs: retryDelayMs, maxRetryDelayInMs: 2000 },
     });
+    const { replicas, logger, now = () => performance.now() } = options;
+    const onTaken = (holder: Holder) => this.#rescue(holder);
+    this.#takeover = new Takeover({ replicas, owner: this.#owner, logger, now, onTaken });
   }
 
   get size(): number {
@@ -72,37 +88,41 @@ export class Calls implements AsyncDisposable {
 
   /** Takes a ringing call. The same call announced again is recognised by its context. */
   async receive(incoming: IncomingCall): Promise<Reception> {
-    const { logger, config, replicas } = this.#options;
     const key = createHash("sha256").update(incoming.incomingCallContext).digest("base64");
     if (this.#remembered.has(key)) return "duplicate";
     if (this.#draining) return "draining";
     this.#remember(key);
-    if (!(await claimAnswer(replicas, key, this.#owner))) return "duplicate";
-    if (this.#active.size >= config.service.maxCalls) {
+    if (!(await this.#isFirst(key))) return "duplicate";
+    if (this.#active.size >= this.#options.config.service.maxCalls) {
       this.#reject(incoming);
       return "busy";
     }
-    const id = this.#ids();
-    const call = new Call({
-      id,
-      mediaToken: this.#tokens(),
-      client: this.#client,
-      logger: logger.child({ callId: id }),
-    });
+    const { call, ownership } = this.#open(this.#ids(), incoming);
     this.#byToken.set(call.mediaToken, call);
-    this.#active.set(id, { call, done: this.#run(call, incoming) });
+    this.#run(call, ownership, (options) => runCall({ ...options, incoming }));
     return "accepted";
   }
 
-  /** `unknown` for a call this process never had; a call that ended lately is known. */
-  async deliver(callId: string, events: readonly MidCallEvent[]): Promise<"delivered" | "unknown"> {
+  /** Without the directory it answers: the service lets nobody answer a call twice. */
+  async #isFirst(key: string): Promise<boolean> {
+    const { replicas, logger } = this.#options;
+    try {
+      return await replicas.directory.first(`announcement:${key}`, ANNOUNCED_MS);
+    } catch (error) {
+      logger.warn({ err: describeError(error) }, "call is answered without the directory");
+      return true;
+    }
+  }
+
+  /** `unknown` for a call nobody has; one that ended here lately is known. */
+  async deliver(callId: string, events: readonly MidCallEvent[]): Promise<Forwarding> {
     const entry = this.#active.get(callId);
     if (entry !== undefined) {
       for (const event of events) entry.call.receive(event);
       return "delivered";
     }
     if (this.#remembered.has(callId)) return "delivered";
-    return (await forward(this.#options.replicas, callId, events)) ? "delivered" : "unknown";
+    return this.#takeover.forward(callId, events);
   }
 
   byMediaToken(token: string): Call | undefined {
@@ -116,6 +136,7 @@ export class Calls implements AsyncDisposable {
   /** Takes no new calls; waits for the running ones, and hangs up those left at the time-out. */
   async drain({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     this.#draining = true;
+    await this.#takeover[Symbol.asyncDispose]();
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, timeoutMs);
     await Promise.race([promise, this.#allDone()]);
@@ -132,36 +153,63 @@ export class Calls implements AsyncDisposable {
     await Promise.all(Array.from(this.#active.values(), ({ done }) => done));
   }
 
-  async #run(call: Call, incoming: IncomingCall): Promise<void> {
-    const {
-      config,
-      store,
-      model,
-      phrases,
-      replicas,
-      publicUrl,
-      mediaUrl,
-      date = () => new Date(),
-      now = () => performance.now(),
-    } = this.#options;
-    const logger = this.#options.logger.child({ callId: call.id });
-    await using _ownership = new Ownership({
-      replicas,
-      callId: call.id,
-      owner: this.#owner,
-      logger,
-      onEvent: (event) => call.receive(event),
+  /** The call of a replica that is gone, which this one holds now. */
+  #rescue({ callId, note }: Holder): void {
+    countTakeover();
+    const { connectionId, incoming } = JSON.parse(note) as Note;
+    const { call, ownership } = this.#open(callId, incoming, (event) => {
+      call.adopt(event.callConnectionId);
+      call.receive(event);
     });
-    await runCall({
+    call.adopt(connectionId ?? "");
+    this.#run(call, ownership, (options) => rescueCall({ ...options, incoming }));
+  }
+
+  #open(id: string, incoming: IncomingCall, onEvent?: (event: MidCallEvent) => void) {
+    const { replicas } = this.#options;
+    const logger = this.#options.logger.child({ callId: id });
+    const call = new Call({
+      id,
+      mediaToken: this.#tokens(),
+      client: this.#client,
+      logger,
+      isOurs: () => ownership.confirm(),
+    });
+    // The context that answers is of no use any more, and kilobytes long.
+    const kept = { ...incoming, incomingCallContext: "" };
+    const ownership = new Ownership({
+      replicas,
+      callId: id,
+      owner: this.#owner,
+      note: () => JSON.stringify({ connectionId: call.connectionId, incoming: kept }),
+      logger,
+      onEvent: onEvent ?? ((event) => call.receive(event)),
+      onLost: () => call.letGo(),
+    });
+    // By it a successor finds the call, so it is noted as soon as it is known.
+    void call.connected.then(() => ownership.confirm());
+    return { call, ownership };
+  }
+
+  #run(call: Call, ownership: Ownership, work: Work): void {
+    this.#active.set(call.id, { call, done: this.#attend(call, ownership, work) });
+  }
+
+  async #attend(call: Call, ownership: Ownership, work: Work): Promise<void> {
+    const { config, store, model, phrases, publicUrl, mediaUrl } = this.#options;
+    const { date = () => new Date(), now = () => performance.now() } = this.#options;
+    await using _ownership = ownership;
+    // No event of the call may reach another replica before the directory knows whose it is.
+    await ownership.claimed;
+    await work({
       call,
-      incoming,
       config,
       store,
       model,
       phrases,
       callbackUrl: `${publicUrl()}/callbacks/${call.id}`,
       mediaUrl: `${mediaUrl().replace(/^http/, "ws")}/media/${call.mediaToken}`,
-      logger,
+      logger: this.#options.logger.child({ callId: call.id }),
       ids: this.#ids,
       date,
       now,

@@ -92,6 +92,8 @@ function readService(read: Variables) {
     publicUrl: read.url("AGENT_PUBLIC_URL", ["http:", "https:"]),
     /** Of this replica alone, where several share the public URL. */
     mediaUrl: read.url("AGENT_MEDIA_URL", ["http:", "https:"]),
+    /** What the replicas share; without it this one is alone. Holds a password. */
+    redisUrl: read.secretUrl("AGENT_REDIS_URL", ["redis:", "rediss:"]),
     eventGridSecret: read.secret("EVENT_GRID_SECRET"),
     drainTimeoutMs: read.integer("AGENT_DRAIN_TIMEOUT_MS", { from: 0, to: 3_600_000, or: 30_000 }),
     maxCalls: read.integer("AGENT_MAX_CALLS", { from: 1, to: 10_000, or: 100 }),
@@ -244,6 +246,7 @@ function checkProduction(config: Config, faults: ConfigFault[]): void {
     "an https URL",
     service.publicUrl ?? "nothing",
   );
+  refuse(service.redisUrl?.startsWith("redis:") === true, "AGENT_REDIS_URL", "rediss:", "redis:");
   refuse(service.eventGridSecret === undefined, "EVENT_GRID_SECRET", "a secret", "nothing");
   refuse(acs.callbackAudience === undefined, "ACS_CALLBACK_AUDIENCE", "the resource id", "nothing");
   refuse(acs.allowInsecureConnection, "ACS_ALLOW_INSECURE_CONNECTION", "false", "true");
@@ -329,13 +332,18 @@ class Variables {
   }
 
   /** An absolute URL without its trailing slash. */
-  url(name: string, protocols: readonly string[]): string | undefined {
+  url(name: string, protocols: readonly string[], shown = this.optional(name)): string | undefined {
     const value = this.optional(name);
     if (value === undefined) return undefined;
     const parsed = URL.parse(value);
     if (parsed !== null && protocols.includes(parsed.protocol)) return value.replace(/\/+$/, "");
-    this.fault(name, `a URL with ${protocols.join(" or ")}`, value);
+    this.fault(name, `a URL with ${protocols.join(" or ")}`, shown);
     return undefined;
+  }
+
+  /** One that may hold a password. */
+  secretUrl(name: string, protocols: readonly string[]): string | undefined {
+    return this.url(name, protocols, "•••");
   }
 
   requiredUrl(name: string, protocols: readonly string[]): string {

@@ -1,11 +1,17 @@
 import { type Config, ConfigError, readConfig } from "./config.ts";
+import { RedisUnavailable } from "./redis-replicas.ts";
 import { startAgent } from "./service.ts";
 
 /** Exit codes of sysexits.h: a wrong configuration is not a crash. */
 const EX_CONFIG = 78;
+const EX_UNAVAILABLE = 69;
 
 const config = configOrExit();
-const agent = await startAgent(config);
+const agent = await startAgent(config).catch((error: unknown) => {
+  if (!(error instanceof RedisUnavailable)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  return process.exit(EX_UNAVAILABLE);
+});
 
 let stopping = false;
 const stop = async () => {

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { MidCallEvent } from "./events.ts";
 import type { Replicas } from "./replicas.ts";
 import { describeError, type Logger } from "./telemetry.ts";
@@ -7,81 +8,108 @@ export interface OwnershipOptions {
   readonly callId: string;
   /** The name of this replica. */
   readonly owner: string;
+  /** What a successor has to know; asked for at every renewal. */
+  readonly note: () => string;
   readonly logger: Logger;
   /** Called with every event that reached another replica first. */
   readonly onEvent: (event: MidCallEvent) => void;
+  /** Called when another replica has taken the call. */
+  readonly onLost: () => void;
 }
 
 /** A replica that is killed is found out after this long. */
-const LEASE_MS = 15_000;
-const RENEW_MS = 5000;
-/** An IncomingCall may be delivered again for minutes; nobody else may answer it meanwhile. */
-const ANSWER_LEASE_MS = 600_000;
+export const LEASE_MS = 15_000;
+export const RENEW_MS = 5000;
+/** After a renewal that failed; soon, so that a short failure of the directory costs no lease. */
+export const RETRY_MS = 1000;
 
 /**
- * That one replica runs a call: its claim in the directory, renewed while the call lasts, and what
- * the others forward to it. A directory that fails costs the forwarding, never the call.
+ * That this replica runs a call: its claim in the directory, renewed while the call lasts, and what
+ * the others forward to it. A directory that fails costs the forwarding, never the call; one that
+ * says that another replica has the call ends it here.
  */
 export class Ownership implements AsyncDisposable {
+  /** Resolves when the call has been claimed for the first time, or that has failed. Never rejects. */
+  readonly claimed: Promise<unknown>;
   readonly #options: OwnershipOptions;
   readonly #ended = new AbortController();
-  readonly #renewal: NodeJS.Timeout;
-  readonly #reading: Promise<void>;
+  readonly #work: Promise<unknown>;
+  #isLost = false;
 
   constructor(options: OwnershipOptions) {
     this.#options = options;
-    this.#renewal = setInterval(() => void this.#claim(), RENEW_MS);
-    this.#reading = this.#claim().then(() => this.#read());
+    this.claimed = this.#claim();
+    this.#work = this.claimed.then(() => Promise.all([this.#renew(), this.#read()]));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const { replicas, callId, owner } = this.#options;
-    clearInterval(this.#renewal);
     this.#ended.abort();
-    await this.#reading;
+    await this.#work;
+    if (this.#isLost) return;
     await this.#attempt(async () => {
       await replicas.inbox.close(callId);
       await replicas.directory.release(callId, owner);
     });
   }
 
-  #claim(): Promise<void> {
-    const { replicas, callId, owner } = this.#options;
-    return this.#attempt(
-      async () => void (await replicas.directory.claim(callId, owner, LEASE_MS)),
-    );
+  /**
+   * Renews the claim. False when another replica has the call: this one must not touch it again. A
+   * directory that fails cannot have given it to anybody.
+   */
+  async confirm(): Promise<boolean> {
+    await this.#claim();
+    return !this.#isLost;
   }
 
-  #read(): Promise<void> {
-    const { replicas, callId, onEvent } = this.#options;
+  async #claim(): Promise<boolean> {
+    const { replicas, callId, owner, note, onLost } = this.#options;
+    if (this.#isLost) return true;
     return this.#attempt(async () => {
-      for await (const letter of replicas.inbox.read(callId, this.#ended)) {
-        onEvent(JSON.parse(letter) as MidCallEvent);
-      }
+      const lease = { owner, leaseMs: LEASE_MS, note: note() };
+      if ((await replicas.directory.claim(callId, lease)) || this.#isLost) return;
+      this.#isLost = true;
+      this.#ended.abort();
+      onLost();
     });
   }
 
-  async #attempt(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#options.logger.warn({ err: describeError(error) }, "call directory failed");
+  async #renew(): Promise<void> {
+    let succeeded = true;
+    while (await pause(succeeded ? RENEW_MS : RETRY_MS, this.#ended)) {
+      succeeded = await this.#claim();
     }
+  }
+
+  async #read(): Promise<void> {
+    const { replicas, callId, owner, onEvent } = this.#options;
+    const { signal } = this.#ended;
+    do {
+      await this.#attempt(async () => {
+        for await (const letter of replicas.inbox.read(callId, { owner, signal })) {
+          onEvent(JSON.parse(letter) as MidCallEvent);
+        }
+      });
+    } while (await pause(RETRY_MS, this.#ended));
+  }
+
+  #attempt(work: () => Promise<void>): Promise<boolean> {
+    return attempt(work, this.#options.logger);
   }
 }
 
-/** Whether this replica is the one to answer; an announcement may reach several. */
-export function claimAnswer({ directory }: Replicas, key: string, owner: string): Promise<boolean> {
-  return directory.claim(`answer:${key}`, owner, ANSWER_LEASE_MS);
+/** Work on the directory or the inbox; false when it failed. */
+export async function attempt(work: () => Promise<void>, logger: Logger): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    logger.warn({ err: describeError(error) }, "call directory failed");
+    return false;
+  }
 }
 
-/** Sends events to whoever runs their call; false when nobody does. */
-export async function forward(
-  { directory, inbox }: Replicas,
-  callId: string,
-  events: readonly MidCallEvent[],
-): Promise<boolean> {
-  if ((await directory.ownerOf(callId)) === undefined) return false;
-  for (const event of events) await inbox.post(callId, event.id, JSON.stringify(event));
-  return true;
+/** True after that time, false at once when aborted. */
+export function pause(durationMs: number, { signal }: { signal: AbortSignal }): Promise<boolean> {
+  return setTimeout(durationMs, true, { signal }).catch(() => false);
 }

@@ -10,6 +10,7 @@ import { checkReachable, dependenciesOf, oneAtATime } from "./dependencies.ts";
 import { openModel } from "./llm.ts";
 import { SPOKEN_BY_HEART } from "./phrases.ts";
 import { learnPhrases, type PreparedSpeech } from "./prepared-voice.ts";
+import { openRedisReplicas } from "./redis-replicas.ts";
 import { memoryReplicas, type Replicas } from "./replicas.ts";
 import { Store } from "./store.ts";
 import { createLogger, type Logger } from "./telemetry.ts";
@@ -36,18 +37,37 @@ export interface AgentOptions {
   readonly date?: () => Date;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
-  /** What several replicas share; by default this one is alone. */
+  /** What several replicas share; by default Redis, if the configuration names one. */
   readonly replicas?: Replicas;
 }
 
 /** One media message is well below this: 20 ms of 24 kHz audio is 1.3 kB of JSON. */
 const MEDIA_MESSAGE_LIMIT_BYTES = 262_144;
 
-/** Starts the service. Rejects when the address cannot be bound or the database not opened. */
+/**
+ * Starts the service. Rejects when the address cannot be bound, the database not opened, or the
+ * shared Redis not reached.
+ */
 export async function startAgent(config: Config, options: AgentOptions = {}): Promise<Agent> {
+  const opened = new AsyncDisposableStack();
+  try {
+    return await openAgent(config, options, opened);
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+/** What is pushed to `opened` is closed in the reverse order. */
+async function openAgent(
+  config: Config,
+  options: AgentOptions,
+  opened: AsyncDisposableStack,
+): Promise<Agent> {
   const { date = () => new Date() } = options;
   const logger = options.logger ?? createLogger(config);
-  const store = Store.open(config.store.path, config.store.customers);
+  const replicas = options.replicas ?? (await openReplicas(config.service, logger, opened));
+  const store = opened.use(Store.open(config.store.path, config.store.customers));
   const interrupted = store.closeInterrupted(date());
   const expired = store.deleteCallsBefore(daysBefore(date(), config.store.retentionDays));
   if (interrupted + expired > 0) logger.info({ interrupted, expired }, "old calls closed");
@@ -60,40 +80,41 @@ export async function startAgent(config: Config, options: AgentOptions = {}): Pr
     model: openModel(config.model),
     phrases,
     logger,
-    replicas: options.replicas ?? memoryReplicas(),
+    replicas,
     publicUrl: () => config.service.publicUrl ?? url,
     mediaUrl: () => config.service.mediaUrl ?? config.service.publicUrl ?? url,
   });
   const dependencies = dependenciesOf(config);
   const reachable = oneAtATime(() => checkReachable(dependencies));
   const doorkeeper = createDoorkeeper(config.acs, config.service.eventGridSecret);
-  const server = openServer({
-    calls,
-    doorkeeper,
-    logger,
-    checkReady: () => {
-      store.check();
-      return reachable();
-    },
-  });
-  try {
-    url = await listen(server, config.service);
-  } catch (error) {
-    store[Symbol.dispose]();
-    throw error;
-  }
+  const checkReady = async () => {
+    store.check();
+    await Promise.all([replicas.check(), reachable()]);
+  };
+  const server = openServer({ calls, doorkeeper, logger, checkReady });
+  opened.defer(() => closeServer(server));
+  opened.use(calls);
+  url = await listen(server, config.service);
   logger.info({ url }, "agent is listening");
-  const lesson = startLesson({ config, calls, phrases, logger });
-  return agentOf({ config, calls, server, store, url, lesson });
+  opened.use(startLesson({ config, calls, phrases, logger }));
+  return describeAgent({ config, calls, store, url, opened });
+}
+
+async function openReplicas(
+  { redisUrl }: Config["service"],
+  logger: Logger,
+  opened: AsyncDisposableStack,
+): Promise<Replicas> {
+  if (redisUrl === undefined) return memoryReplicas();
+  return opened.use(await openRedisReplicas({ url: redisUrl, logger }));
 }
 
 interface Running {
   readonly config: Config;
   readonly calls: Calls;
-  readonly server: Server;
   readonly store: Store;
   readonly url: string;
-  readonly lesson: AsyncDisposable;
+  readonly opened: AsyncDisposableStack;
 }
 
 interface LessonParts {
@@ -131,7 +152,7 @@ function startLesson({ config, calls, phrases, logger }: LessonParts): AsyncDisp
   };
 }
 
-function agentOf({ config, calls, server, store, url, lesson }: Running): Agent {
+function describeAgent({ config, calls, store, url, opened }: Running): Agent {
   const { publicUrl, eventGridSecret, drainTimeoutMs } = config.service;
   const query = eventGridSecret === undefined ? "" : `?code=${encodeURIComponent(eventGridSecret)}`;
   let closing: Promise<void> | undefined;
@@ -143,23 +164,15 @@ function agentOf({ config, calls, server, store, url, lesson }: Running): Agent 
       return calls.size;
     },
     drain: ({ timeoutMs = drainTimeoutMs } = {}) => calls.drain({ timeoutMs }),
-    [Symbol.asyncDispose]: () => (closing ??= close({ calls, server, store, lesson })),
+    [Symbol.asyncDispose]: () => (closing ??= opened.disposeAsync()),
   };
 }
 
-async function close({
-  calls,
-  server,
-  store,
-  lesson,
-}: Omit<Running, "config" | "url">): Promise<void> {
-  await lesson[Symbol.asyncDispose]();
-  await calls[Symbol.asyncDispose]();
-  await new Promise<void>((resolve) => {
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
     server.close(() => resolve());
     server.closeAllConnections();
   });
-  store[Symbol.dispose]();
 }
 
 type ServerOptions = Parameters<typeof answerRequest>[2];

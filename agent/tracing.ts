@@ -77,3 +77,8 @@ export function countInterruption(): void {
   const description = "Replies the caller interrupted";
   metrics.getMeter(NAME).createCounter("agent.interruptions", { description }).add(1);
 }
+
+export function countTakeover(): void {
+  const description = "Calls of lost replicas that this one took over";
+  metrics.getMeter(NAME).createCounter("agent.takeovers", { description }).add(1);
+}

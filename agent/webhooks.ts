@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Doorkeeper, Verdict } from "./callback-auth.ts";
 import type { Calls, Reception } from "./calls.ts";
 import { type EventGridMessage, parseEventGrid, parseMidCallEvents } from "./events.ts";
+import type { Forwarding } from "./takeover.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 
 export interface WebhookOptions {
@@ -124,8 +125,14 @@ async function receiveCallback(
   const events = parseMidCallEvents(await readJson(request));
   if (events === undefined) throw new Refusal(400);
   const callId = url.pathname.slice("/callbacks/".length);
-  return { status: (await calls.deliver(callId, events)) === "unknown" ? 404 : 200 };
+  return { status: STATUS_OF[await calls.deliver(callId, events)] };
 }
+
+const STATUS_OF: Readonly<Record<Forwarding, number>> = {
+  delivered: 200,
+  unknown: 404,
+  unavailable: 503,
+};
 
 async function reportReady(
   _request: IncomingMessage,
