@@ -15,7 +15,11 @@ export interface OwnershipOptions {
   readonly onEvent: (event: MidCallEvent) => void;
   /** Called when another replica has taken the call. */
   readonly onLost: () => void;
+  readonly pause?: Pause;
 }
+
+/** Resolves with true after that time, with false at once when aborted. */
+export type Pause = (durationMs: number, options: { signal: AbortSignal }) => Promise<boolean>;
 
 /** A replica that is killed is found out after this long. */
 export const LEASE_MS = 15_000;
@@ -34,10 +38,12 @@ export class Ownership implements AsyncDisposable {
   readonly #options: OwnershipOptions;
   readonly #ended = new AbortController();
   readonly #work: Promise<unknown>;
+  readonly #pause: Pause;
   #isLost = false;
 
   constructor(options: OwnershipOptions) {
     this.#options = options;
+    this.#pause = options.pause ?? pause;
     this.claimed = this.#claim();
     this.#work = this.claimed.then(() => Promise.all([this.#renew(), this.#read()]));
   }
@@ -76,7 +82,7 @@ export class Ownership implements AsyncDisposable {
 
   async #renew(): Promise<void> {
     let succeeded = true;
-    while (await pause(succeeded ? RENEW_MS : RETRY_MS, this.#ended)) {
+    while (await this.#pause(succeeded ? RENEW_MS : RETRY_MS, this.#ended)) {
       succeeded = await this.#claim();
     }
   }
@@ -90,7 +96,7 @@ export class Ownership implements AsyncDisposable {
           onEvent(JSON.parse(letter) as MidCallEvent);
         }
       });
-    } while (await pause(RETRY_MS, this.#ended));
+    } while (await this.#pause(RETRY_MS, this.#ended));
   }
 
   #attempt(work: () => Promise<void>): Promise<boolean> {
@@ -109,7 +115,5 @@ export async function attempt(work: () => Promise<void>, logger: Logger): Promis
   }
 }
 
-/** True after that time, false at once when aborted. */
-export function pause(durationMs: number, { signal }: { signal: AbortSignal }): Promise<boolean> {
-  return setTimeout(durationMs, true, { signal }).catch(() => false);
-}
+export const pause: Pause = (durationMs, { signal }) =>
+  setTimeout(durationMs, true, { signal }).catch(() => false);

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { MidCallEvent } from "./events.ts";
-import { attempt, LEASE_MS, pause, RENEW_MS, RETRY_MS } from "./ownership.ts";
+import { attempt, LEASE_MS, type Pause, pause, RENEW_MS, RETRY_MS } from "./ownership.ts";
 import type { Holder, Replicas } from "./replicas.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 
@@ -13,6 +13,7 @@ export interface TakeoverOptions {
   readonly now: () => number;
   /** Called with a call that this replica holds from now on. */
   readonly onTaken: (call: Holder) => void;
+  readonly pause?: Pause;
 }
 
 /** What became of events that reached a replica which does not run their call. */
@@ -36,9 +37,11 @@ export class Takeover implements AsyncDisposable {
   readonly #ended = new AbortController();
   readonly #watching: Promise<void>;
   readonly #vigils = new Set<Promise<void>>();
+  readonly #pause: Pause;
 
   constructor(options: TakeoverOptions) {
     this.#options = options;
+    this.#pause = options.pause ?? pause;
     this.#watching = this.#watch();
   }
 
@@ -69,7 +72,7 @@ export class Takeover implements AsyncDisposable {
   #suspect(holder: Holder): void {
     const { replicas, logger } = this.#options;
     const vigil = (async () => {
-      if (!(await pause(ACKNOWLEDGE_MS, this.#ended))) return;
+      if (!(await this.#pause(ACKNOWLEDGE_MS, this.#ended))) return;
       await attempt(async () => {
         if ((await replicas.inbox.backlog(holder.callId)) > 0) await this.#take(holder);
       }, logger);
@@ -86,7 +89,7 @@ export class Takeover implements AsyncDisposable {
     const { replicas, now, logger } = this.#options;
     let succeeded = true;
     let reliableSince = now();
-    while (await pause(succeeded ? RENEW_MS : RETRY_MS, this.#ended)) {
+    while (await this.#pause(succeeded ? RENEW_MS : RETRY_MS, this.#ended)) {
       succeeded = await attempt(async () => {
         const orphans = await replicas.directory.orphans();
         if (now() - reliableSince < LEASE_MS) return;

@@ -185,9 +185,11 @@ async function mediaSide(socket: WebSocket, rateHz: number): Promise<MediaSide> 
 }
 
 /** Waits until `find` gives a value; the test's own time-out is the limit. */
-export async function until<Value>(find: () => Value | undefined | false): Promise<Value> {
+export async function until<Value>(
+  find: () => Value | undefined | false | Promise<Value | undefined | false>,
+): Promise<Value> {
   for (;;) {
-    const value = find();
+    const value = await find();
     if (value !== undefined && value !== false) return value;
     await new Promise((resolve) => {
       setTimeout(resolve, 2);
