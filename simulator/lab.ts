@@ -15,6 +15,7 @@ import type { LabCall } from "./lab/call.ts";
 import {
   configuredCertificates,
   issueCertificates,
+  type LabCertificates,
   type SbcCertificate,
   sbcName,
 } from "./lab/certificates.ts";
@@ -85,6 +86,8 @@ export interface Lab extends AsyncDisposable {
   readonly carrierAddress: { readonly udp: string; readonly ws: string };
   /** The lab authority's certificate, for `NODE_EXTRA_CA_CERTS`. */
   readonly ca: string;
+  /** All of the lab's certificates with their keys, for whatever else is to speak TLS in it. */
+  readonly certificates: LabCertificates;
   /** Settings that point the bundled agent at this lab, by environment name. */
   readonly agentEnvironment: Readonly<Record<string, string>>;
   /**

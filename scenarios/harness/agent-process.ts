@@ -14,6 +14,11 @@ export interface AgentProcess extends AsyncDisposable {
   readonly webhookUrl: string;
   /** Every line it has written so far. */
   readonly log: readonly string[];
+  /** False once it has ended. */
+  readonly isAlive: boolean;
+  /** Stops it where it stands, with its sockets open, until {@link resume}. */
+  pause(): void;
+  resume(): void;
   /** Ends it without warning (SIGKILL). Resolves when it is gone. */
   kill(): Promise<void>;
 }
@@ -47,6 +52,11 @@ export async function startAgentProcess({
     return {
       webhookUrl: `${url}/events?code=${encodeURIComponent(EVENT_GRID_SECRET)}`,
       log,
+      get isAlive() {
+        return child.exitCode === null && child.signalCode === null;
+      },
+      pause: () => void child.kill("SIGSTOP"),
+      resume: () => void child.kill("SIGCONT"),
       kill,
       [Symbol.asyncDispose]: kill,
     };
