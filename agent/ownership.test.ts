@@ -4,6 +4,7 @@ import { LEASE_MS, Ownership } from "./ownership.ts";
 import { memoryReplicas, type Replicas } from "./replicas.ts";
 import { createLogger } from "./telemetry.ts";
 import { ManualTime } from "./testing/manual-time.ts";
+import { unreliableReplicas } from "./testing/unreliable-replicas.ts";
 
 const EVENT: MidCallEvent = {
   id: "1",
@@ -14,9 +15,10 @@ const EVENT: MidCallEvent = {
   subCode: 0,
 };
 
-function openOwned(shared?: Replicas) {
-  const time = new ManualTime();
-  const replicas = shared ?? memoryReplicas({ now: time.now });
+function openOwned(
+  time = new ManualTime(),
+  replicas: Replicas = memoryReplicas({ now: time.now }),
+) {
   const events: MidCallEvent[] = [];
   const losses: number[] = [];
   let notes = 0;
@@ -31,24 +33,6 @@ function openOwned(shared?: Replicas) {
     pause: time.pause,
   });
   return { time, replicas, ownership, events, losses };
-}
-
-/** A directory and an inbox that can be made to fail. */
-function unreliable(now: () => number) {
-  const { directory, inbox, check } = memoryReplicas({ now });
-  const state = { failing: false };
-  const failing = <Part extends object>(part: Part): Part =>
-    new Proxy(part, {
-      get: (target, name) => {
-        const method: unknown = Reflect.get(target, name);
-        if (typeof method !== "function") return method;
-        return (...args: unknown[]) => {
-          if (state.failing) throw new Error("the directory is away");
-          return Reflect.apply(method, target, args);
-        };
-      },
-    });
-  return { state, replicas: { directory: failing(directory), inbox: failing(inbox), check } };
 }
 
 test("a claim is renewed, with the note of the moment, for as long as the call lasts", async () => {
@@ -93,10 +77,9 @@ test("asked before a renewal is due, a claim that was lost is not confirmed", as
 });
 
 test("while the directory fails the call goes on; its events come when it is back", async () => {
-  const clock = { now: () => 0 };
-  const { state, replicas } = unreliable(() => clock.now());
-  const { time, ownership, events, losses } = openOwned(replicas);
-  clock.now = time.now;
+  const time = new ManualTime();
+  const { state, replicas } = unreliableReplicas(time.now);
+  const { ownership, events, losses } = openOwned(time, replicas);
   await ownership.claimed;
   state.failing = true;
   await time.pass(14_000);
@@ -111,9 +94,9 @@ test("while the directory fails the call goes on; its events come when it is bac
 });
 
 test("a directory that fails at the first claim and at the release costs nothing else", async () => {
-  const { state, replicas } = unreliable(() => 0);
+  const { state, replicas } = unreliableReplicas(() => 0);
   state.failing = true;
-  const { ownership, losses } = openOwned(replicas);
+  const { ownership, losses } = openOwned(new ManualTime(), replicas);
   await ownership.claimed;
   expect(await ownership.confirm()).toBe(true);
   await ownership[Symbol.asyncDispose]();

@@ -143,7 +143,8 @@ function behaviour(open: Open) {
   test("a connection that was not noted yet is known from the event", async () => {
     const note = JSON.stringify({ incoming: CALLER });
     await using survivor = await startSurvivor({ state: "connected" }, { ...LOST, note });
-    await survivor.calls.request(/:transferToParticipant$/);
+    const { path } = await survivor.calls.request(/:transferToParticipant$/);
+    expect(path).toContain(CONNECTION_ID);
   });
 
   test("a replica that lost its call asks nothing more of the service", async () => {

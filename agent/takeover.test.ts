@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import type { MidCallEvent } from "./events.ts";
 import { LEASE_MS } from "./ownership.ts";
-import { type Holder, memoryReplicas, type Replicas } from "./replicas.ts";
+import type { Holder, Replicas } from "./replicas.ts";
 import { Takeover } from "./takeover.ts";
 import { createLogger } from "./telemetry.ts";
 import { ManualTime } from "./testing/manual-time.ts";
+import { unreliableReplicas } from "./testing/unreliable-replicas.ts";
 
 const OWNED = { owner: "a", leaseMs: LEASE_MS, note: "a's note" };
 const CALL: Holder = { callId: "call", owner: "a", note: "a's note" };
@@ -16,8 +17,8 @@ function eventOf(type: string, id = type): MidCallEvent {
 
 function openWatch() {
   const time = new ManualTime();
-  const replicas = memoryReplicas({ now: time.now });
-  return { time, replicas, ...watchWith(replicas, time, "b") };
+  const { state, replicas } = unreliableReplicas(time.now);
+  return { time, state, replicas, ...watchWith(replicas, time, "b") };
 }
 
 function watchWith(replicas: Replicas, { now, pause }: ManualTime, owner: string) {
@@ -63,19 +64,19 @@ test("of two survivors one takes the call over", async () => {
 });
 
 test("after the directory failed, living replicas have the time to renew their leases", async () => {
-  const { time, replicas, taken, takeover } = openWatch();
+  const { time, state, replicas, taken, takeover } = openWatch();
   await using _takeover = takeover;
-  const { orphans } = replicas.directory;
   await time.pass(LEASE_MS);
   await replicas.directory.claim("call", OWNED);
-  replicas.directory.orphans = () => Promise.reject(new Error("the directory is away"));
+  await replicas.directory.claim("another", OWNED);
+  state.failing = true;
   await time.pass(2 * LEASE_MS);
-  replicas.directory.orphans = orphans;
-  await time.pass(3000);
+  state.failing = false;
+  await time.pass(LEASE_MS - 2000);
   expect(taken).toEqual([]);
   await replicas.directory.claim("call", OWNED);
-  await time.pass(LEASE_MS - 1000);
-  expect(taken).toEqual([]);
+  await time.pass(5000);
+  expect(taken).toEqual([{ ...CALL, callId: "another" }]);
 });
 
 test.each(["MediaStreamingFailed", "MediaStreamingStopped"])(
@@ -142,9 +143,9 @@ test("events without an id are told apart by what they say", async () => {
 });
 
 test("events of a call nobody has are unknown; without the directory nothing can be said", async () => {
-  const { replicas, takeover } = openWatch();
+  const { state, takeover } = openWatch();
   await using _takeover = takeover;
   expect(await takeover.forward("call", [eventOf("CallConnected")])).toBe("unknown");
-  replicas.directory.holder = () => Promise.reject(new Error("the directory is away"));
+  state.failing = true;
   expect(await takeover.forward("call", [eventOf("CallConnected")])).toBe("unavailable");
 });

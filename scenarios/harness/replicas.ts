@@ -77,7 +77,7 @@ async function open(
   };
   const first = await start("first.sqlite");
   const second = await start("second.sqlite");
-  const code = encodeURIComponent(shared.EVENT_GRID_SECRET ?? "");
+  const code = encodeURIComponent(lab.agentEnvironment["EVENT_GRID_SECRET"] ?? "");
   await lab.useAgent(`${balancer.url}/events?code=${code}`);
   return { first, second, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
