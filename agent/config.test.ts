@@ -80,8 +80,9 @@ test("a fault never shows a secret", () => {
     ...MINIMUM,
     ACS_CONNECTION_STRING: `endpoint=ftp://x;accesskey=${secret}`,
     EVENT_GRID_SECRET: "abc",
+    AGENT_REDIS_URL: `redis//:${secret}@127.0.0.1`,
   });
-  expect(faults).toHaveLength(2);
+  expect(faults).toHaveLength(3);
   expect(faults.join("\n")).not.toContain(secret);
   expect(faults.join("\n")).not.toContain("abc");
 });
@@ -102,6 +103,15 @@ test("production refuses what only a laboratory may do", () => {
   ]);
 });
 
+test("production shares by TLS only, and only with a media address of one's own", () => {
+  const names = faultsOf({
+    ...MINIMUM,
+    NODE_ENV: "production",
+    AGENT_REDIS_URL: "redis://127.0.0.1",
+  }).map((fault) => fault.split(":")[0]);
+  expect(names).toEqual(expect.arrayContaining(["AGENT_REDIS_URL", "AGENT_MEDIA_URL"]));
+});
+
 test("production accepts a complete configuration", () => {
   const config = readConfig({
     ...MINIMUM,
@@ -110,6 +120,8 @@ test("production accepts a complete configuration", () => {
     AGENT_PUBLIC_URL: "https://agent.example/",
     EVENT_GRID_SECRET: "long enough",
     ACS_CALLBACK_AUDIENCE: "7d0b4d9e-0000-4000-8000-000000000000",
+    AGENT_REDIS_URL: "rediss://agent:secret@cache.example:6380",
+    AGENT_MEDIA_URL: "https://agent-0.example",
   });
   expect(config.service.publicUrl).toBe("https://agent.example");
 });
