@@ -247,8 +247,13 @@ function checkProduction(config: Config, faults: ConfigFault[]): void {
     service.publicUrl ?? "nothing",
   );
   refuse(service.redisUrl?.startsWith("redis:") === true, "AGENT_REDIS_URL", "rediss:", "redis:");
-  const isAlone = service.redisUrl === undefined || service.mediaUrl !== undefined;
-  refuse(!isAlone, "AGENT_MEDIA_URL", "this replica's own URL, beside AGENT_REDIS_URL", "nothing");
+  const hasOwnMedia = service.redisUrl === undefined || service.mediaUrl !== undefined;
+  refuse(
+    !hasOwnMedia,
+    "AGENT_MEDIA_URL",
+    "this replica's own URL, beside AGENT_REDIS_URL",
+    "nothing",
+  );
   refuse(service.eventGridSecret === undefined, "EVENT_GRID_SECRET", "a secret", "nothing");
   refuse(acs.callbackAudience === undefined, "ACS_CALLBACK_AUDIENCE", "the resource id", "nothing");
   refuse(acs.allowInsecureConnection, "ACS_ALLOW_INSECURE_CONNECTION", "false", "true");

@@ -12,6 +12,7 @@ import { SPOKEN_BY_HEART } from "./phrases.ts";
 import { learnPhrases, type PreparedSpeech } from "./prepared-voice.ts";
 import { openRedisReplicas } from "./redis-replicas.ts";
 import { memoryReplicas, type Replicas } from "./replicas.ts";
+import { startRetention } from "./retention.ts";
 import { Store } from "./store.ts";
 import { createLogger, type Logger } from "./telemetry.ts";
 import { openVoice } from "./tts.ts";
@@ -69,8 +70,8 @@ async function openAgent(
   const replicas = options.replicas ?? (await openReplicas(config.service, logger, opened));
   const store = opened.use(Store.open(config.store.path, config.store.customers));
   const interrupted = store.closeInterrupted(date());
-  const expired = store.deleteCallsBefore(daysBefore(date(), config.store.retentionDays));
-  if (interrupted + expired > 0) logger.info({ interrupted, expired }, "old calls closed");
+  if (interrupted > 0) logger.info({ interrupted }, "interrupted calls closed");
+  opened.use(startRetention({ store, days: config.store.retentionDays, date, logger }));
   let url = "";
   const phrases = new Map<string, PreparedSpeech>();
   const calls = new Calls({
@@ -258,8 +259,4 @@ function listen(server: Server, { host, port }: Config["service"]): Promise<stri
       resolve(`http://${name}:${address.port}`);
     });
   });
-}
-
-function daysBefore(date: Date, days: number): Date {
-  return new Date(date.getTime() - days * 86_400_000);
 }
