@@ -3,6 +3,7 @@ import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import { isInstalled } from "../scenarios/harness/program.ts";
 import { freePort, startRedis } from "../scenarios/harness/redis.ts";
+import { Ownership } from "./ownership.ts";
 import { openRedisReplicas, RedisUnavailable } from "./redis-replicas.ts";
 import { createLogger } from "./telemetry.ts";
 import { cloudEvent, until } from "./testing/call-service.ts";
@@ -11,6 +12,7 @@ import { connect, INCOMING, post, startWorld, type World } from "./testing/world
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 const logger = createLogger({ logLevel: "silent" });
 
+const noReason = () => undefined;
 const readiness = async ({ agent }: World) => (await fetch(`${agent.url}/readyz`)).status;
 
 test("without Redis at the start the agent says so, without the password, and ends with 69", async () => {
@@ -72,35 +74,33 @@ describe.skipIf(!isInstalled("redis-server"))("a Redis that is lost", () => {
     },
   );
 
-  test("a reader goes on where it was when the connection is back", async () => {
+  test("events posted while the owner's connection was away reach it when it is back", async () => {
     await using stack = new AsyncDisposableStack();
     const redis = stack.use(await startRedis());
-    const mine = stack.use(await openRedisReplicas({ url: redis.url, logger }));
-    const lease = { owner: "a", leaseMs: 60_000, note: "" };
-    await mine.directory.claim("call", lease);
-    const controller = new AbortController();
-    const read: string[] = [];
-    const reading = (async () => {
-      const { signal } = controller;
-      for await (const payload of mine.inbox.read("call", { owner: "a", signal }))
-        read.push(payload);
-    })();
-    await mine.inbox.post("call", "1", "first");
-    await until(() => read.length === 1);
-    redis.pause();
-    await until(() =>
-      mine.check().then(
-        () => false,
-        () => true,
-      ),
+    const replicas = stack.use(await openRedisReplicas({ url: redis.url, logger }));
+    const received: string[] = [];
+    const ownership = stack.use(
+      new Ownership({
+        replicas,
+        callId: "call",
+        owner: "a",
+        note: () => "",
+        logger,
+        onEvent: ({ id }) => received.push(id),
+        onLost: () => received.push("lost"),
+      }),
     );
+    await ownership.claimed;
+    await replicas.inbox.post("call", "first", JSON.stringify({ id: "first" }));
+    await until(() => received.includes("first"));
+    redis.pause();
+    await until(() => replicas.check().then(noReason, () => true));
     redis.resume();
     const other = stack.use(await openRedisReplicas({ url: redis.url, logger }));
-    await other.inbox.post("call", "2", "second");
-    await until(() => read.length === 2);
-    controller.abort();
-    await reading;
-    expect(read).toEqual(["first", "second"]);
+    await other.inbox.post("call", "second", JSON.stringify({ id: "second" }));
+    await until(() => received.includes("second"));
+    // An acknowledgement that was under way when the connection broke may not have arrived.
+    expect([...new Set(received)]).toEqual(["first", "second"]);
   });
 
   test("a wrong password is a clear fault", async () => {

@@ -35,7 +35,7 @@ export class RedisUnavailable extends Error {
 const CONNECT_TIMEOUT_MS = 2000;
 const RECONNECT_MS = 500;
 /** A Redis that says nothing for the longer, asked every shorter time, is lost. */
-const SILENCE_MS = 1500;
+const SILENCE_MS = 2500;
 const PING_MS = 500;
 
 /** One brace pair in every key: whatever spreads keys over shards keeps these together. */
