@@ -190,6 +190,14 @@ test("a session that drops is replaced by the cascade, which does not greet agai
   expect(line.world.agent.activeCalls).toBe(1);
 });
 
+test("a session that sends more than a limit allows is replaced by the cascade", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  for (let item = 0; item <= 100; item++) session.speaks(`item ${item}`, "x".repeat(10));
+  await spoken(line.world, GREETING);
+  expect(line.world.agent.activeCalls).toBe(1);
+});
+
 test("a session that never answers is replaced by the cascade", async () => {
   await using line = await startRealtimeWorld({ AZURE_OPENAI_STALL_TIMEOUT_MS: "100" });
   await connect(line);

@@ -83,7 +83,14 @@ export async function openRealtime(options: RealtimeOptions): Promise<RealtimeSe
   });
   const responses = new ResponseQueue((event) => sendOver(connection, event));
   const reader = new EventReader(listener, responses);
-  connection.on("event", (event) => reader.read(event));
+  connection.on("event", (event) => {
+    // Thrown here, what a limit was passed with would end the process, and every other call with it.
+    try {
+      reader.read(event);
+    } catch (error) {
+      reader.fail(error);
+    }
+  });
   connection.on("error", (error) => {
     // What the service itself reports comes as an event, too.
     if (error.error === undefined) reader.fail(error);

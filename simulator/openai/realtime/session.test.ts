@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { systemClock } from "../../clock.ts";
 import { openPreviewSession, openSession, pcm, startService } from "./testing/service.ts";
 
 const SPEECH_THEN_SILENCE = [pcm(400), pcm(800, "silence")];
@@ -193,6 +194,8 @@ test("a caller who interrupts cancels the answer, and the model keeps the words 
   const conversations: string[][] = [];
   const { azure } = await startService({
     turns: ["Tell me.", "And?"],
+    // As slow as it plays, so that the answer is still coming when it is interrupted.
+    clock: systemClock(),
     pace: { speed: 1 },
     write: (script) => {
       script
