@@ -3,6 +3,7 @@ import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import {
   CallAutomationClient,
   type CallAutomationClientOptions,
+  type StartRecordingOptions,
 } from "@azure/communication-call-automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createCertificateAuthority, type IssuedCertificate } from "../certificates.ts";
@@ -96,6 +97,60 @@ test("what does not exist is not found", async () => {
   await recording.start({ callConnectionId });
   const twice = recording.start({ callConnectionId });
   expect(await refusalOf(twice)).toMatchObject({ statusCode: 400, code: "8559" });
+});
+
+const A = { phoneNumber: "+14255550100" };
+const B = { phoneNumber: "+14255550177" };
+
+test.each<[field: string, options: Omit<StartRecordingOptions, "callConnectionId">]>([
+  ["RecordingChannelType", { recordingChannel: "unmixed", recordingContent: "audioVideo" }],
+  ["RecordingFormatType", { recordingChannel: "unmixed", recordingFormat: "mp3" }],
+  ["RecordingFormatType", { recordingContent: "audio", recordingFormat: "mp4" }],
+  ["RecordingFormatType", { recordingContent: "audioVideo", recordingFormat: "wav" }],
+  [
+    "ChannelAffinity",
+    {
+      channelAffinity: [
+        { channel: 0, targetParticipant: A },
+        { channel: 0, targetParticipant: B },
+      ],
+    },
+  ],
+  [
+    "ChannelAffinity",
+    {
+      channelAffinity: [
+        { channel: 0, targetParticipant: A },
+        { channel: 1, targetParticipant: A },
+      ],
+    },
+  ],
+  ["Channel", { channelAffinity: [{ channel: 5, targetParticipant: A }] }],
+  ["AudioChannelParticipantOrdering", { audioChannelParticipantOrdering: [A, B, A] }],
+])("a recording that cannot be made is refused by its field %s: %j", async (field, options) => {
+  await using lab = await startTestLab();
+  const { recording, callConnectionId } = await connect(lab);
+  expect(await refusalOf(recording.start({ callConnectionId, ...options }))).toEqual({
+    statusCode: 400,
+    code: "8523",
+    message: `The field ${field} is invalid`,
+  });
+});
+
+test("a recording without a format, and every format there is, can be made", async () => {
+  await using lab = await startTestLab();
+  const { recording, callConnectionId } = await connect(lab);
+  for (const options of [
+    {},
+    { recordingFormat: "mp4" as const },
+    { recordingContent: "audio" as const, recordingFormat: "mp3" as const },
+    { recordingContent: "audioVideo" as const },
+    { recordingChannel: "unmixed" as const, recordingFormat: "wav" as const },
+  ]) {
+    const { recordingId, recordingState } = await recording.start({ callConnectionId, ...options });
+    expect(recordingState).toBe("inactive");
+    await recording.stop(recordingId);
+  }
 });
 
 test("external storage is refused as not supported", async () => {

@@ -13,6 +13,8 @@ import type { Switchboard } from "./switchboard.ts";
 
 const RECORDINGS = "/calling/recordings";
 const KIND = "azureCommunicationServices";
+/** Channels of an unmixed recording. */
+const CHANNELS = 5;
 
 interface Recording {
   readonly recordingId: string;
@@ -105,10 +107,7 @@ class RecordingDesk {
   start({ body, apiVersion }: OperationRequest): Reply {
     const { core } = this.#board;
     const conversation = this.#conversationOf(body);
-    const channelType = body.choice("recordingChannelType", ["mixed", "unmixed"]) ?? "mixed";
-    const contentType =
-      body.choice("recordingContentType", ["audio", "audioVideo"]) ?? "audioVideo";
-    body.choice("recordingFormatType", ["wav", "mp3", "mp4"]);
+    const { channelType, contentType } = readFormat(body);
     if (body.has("externalStorage")) {
       throw refusal.notSupported("Recording to external storage is not supported here.");
     }
@@ -272,16 +271,52 @@ function formatState({ recordingId, state }: Recording) {
   return { recordingId, recordingState: state, recordingKind: KIND };
 }
 
-/** Participants in the order of their channels: by `channelAffinity`, else by ordering. */
-function readChannelOrder(body: Fields): string[] {
-  const affinity = body.list("channelAffinity").map((value) => {
-    const fields = Fields.of(value, "channelAffinity");
-    const { rawId } = readIdentifier(fields.raw("participant"), "channelAffinity");
-    return { rawId, channel: fields.count("channel", [0, 4]) ?? 0 };
-  });
+/**
+ * What is to be recorded. Not every combination exists (Microsoft: "Call Recording overview"):
+ * unmixed is audio in WAV, video is MP4, and MP4 is video.
+ */
+function readFormat(body: Fields): Pick<Recording, "channelType" | "contentType"> {
+  const channelType = body.choice("recordingChannelType", ["mixed", "unmixed"]) ?? "mixed";
+  const content = body.choice("recordingContentType", ["audio", "audioVideo"]);
+  const format = body.choice("recordingFormatType", ["wav", "mp3", "mp4"]);
+  const isVideo = content === "audioVideo";
+  if (channelType === "unmixed" && isVideo) throw refusal.invalidField("recordingChannelType");
+  const allowed = channelType === "unmixed" ? ["wav"] : isVideo ? ["mp4"] : ["wav", "mp3"];
+  const isFree = content === undefined && channelType === "mixed";
+  if (format !== undefined && !isFree && !allowed.includes(format)) {
+    throw refusal.invalidField("recordingFormatType");
+  }
+  return { channelType, contentType: content ?? "audioVideo" };
+}
+
+/** Who is on which channel: by `channelAffinity`, which may leave some free, else by ordering. */
+function readChannelOrder(body: Fields): (string | undefined)[] {
   const ordered = body.list("audioChannelParticipantOrdering").map((value) => {
     return readIdentifier(value, "audioChannelParticipantOrdering").rawId;
   });
-  const byChannel = affinity.toSorted((a, b) => a.channel - b.channel).map(({ rawId }) => rawId);
-  return byChannel.length > 0 ? byChannel : ordered;
+  const affinity = body.list("channelAffinity").map((value) => {
+    const fields = Fields.of(value, "channelAffinity");
+    const { rawId } = readIdentifier(fields.raw("participant"), "channelAffinity");
+    return { rawId, channel: fields.count("channel", [0, CHANNELS - 1]) ?? 0 };
+  });
+  if (affinity.length === 0) return distinct(ordered, "audioChannelParticipantOrdering");
+  distinct(
+    affinity.map(({ rawId }) => rawId),
+    "channelAffinity",
+  );
+  distinct(
+    affinity.map(({ channel }) => channel),
+    "channelAffinity",
+  );
+  const last = Math.max(...affinity.map(({ channel }) => channel));
+  return Array.from(
+    { length: last + 1 },
+    (_, channel) => affinity.find((entry) => entry.channel === channel)?.rawId,
+  );
+}
+
+/** The entries, at most one for each channel, or 400/8523 when one is there twice. */
+function distinct<Entry>(entries: Entry[], name: string): Entry[] {
+  if (new Set(entries).size === entries.length && entries.length <= CHANNELS) return entries;
+  throw refusal.invalidField(name);
 }

@@ -58,6 +58,18 @@ test("an unmixed recording keeps each participant in a channel, in the order ask
   expect([...samples.subarray(320, 322)]).toEqual([20, 0]);
 });
 
+test("a channel that nobody was given is taken by who speaks next", async () => {
+  const { clock, conversation, a, b } = setUp();
+  const channelOrder = [undefined, undefined, A.rawId];
+  using recorder = new Recorder({ ...options, conversation, isUnmixed: true, channelOrder });
+  a.speak(frame(100));
+  b.speak(frame(20));
+  await clock.advance(20);
+  const wav = recorder.toWav();
+  expect(wav.readUInt16LE(22)).toBe(3);
+  expect([...samplesOf(wav).subarray(0, 3)]).toEqual([20, 0, 100]);
+});
+
 test("a pause is left out", async () => {
   const { clock, conversation, a } = setUp();
   using recorder = new Recorder({ ...options, conversation });

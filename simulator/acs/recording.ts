@@ -11,17 +11,23 @@ const HEADER_BYTES = 44;
 export interface RecorderOptions {
   readonly conversation: Conversation;
   readonly isUnmixed: boolean;
-  /** Raw ids in the order of their channels; others follow as they speak. */
-  readonly channelOrder: readonly string[];
+  /** Raw ids in the order of their channels; others take what is free as they speak. */
+  readonly channelOrder: readonly (string | undefined)[];
   readonly isPaused: boolean;
   /** What is longer is cut. */
   readonly limitMs: number;
 }
 
+interface Channel {
+  /** Undefined while nobody has taken it. */
+  rawId: string | undefined;
+  readonly frames: Int16Array[];
+}
+
 /** Keeps a conversation's audio, 20 ms at a time, with pauses left out. */
 export class Recorder implements Disposable {
   readonly #options: RecorderOptions;
-  readonly #channels = new Map<string, Int16Array[]>();
+  readonly #channels: Channel[];
   readonly #stop: () => void;
   #frames = 0;
   isPaused: boolean;
@@ -29,7 +35,8 @@ export class Recorder implements Disposable {
   constructor(options: RecorderOptions) {
     this.#options = options;
     this.isPaused = options.isPaused;
-    for (const rawId of options.channelOrder) this.#channels.set(rawId, []);
+    const order = options.isUnmixed ? options.channelOrder : [NOBODY];
+    this.#channels = order.map((rawId) => ({ rawId, frames: [] }));
     this.#stop = options.conversation.bridge.onTick((parts) => this.#keep(parts));
   }
 
@@ -39,9 +46,7 @@ export class Recorder implements Disposable {
 
   /** The recording as a WAV file; mono, or one channel per participant. */
   toWav(): Buffer {
-    const channels = this.#options.isUnmixed
-      ? [...this.#channels.values()].slice(0, CHANNEL_LIMIT)
-      : [this.#channels.get(NOBODY) ?? []];
+    const channels = this.#channels.map(({ frames }) => frames).slice(0, CHANNEL_LIMIT);
     return formatWav(channels.length === 0 ? [[]] : channels, this.#frames * FRAME_SAMPLES);
   }
 
@@ -59,10 +64,19 @@ export class Recorder implements Disposable {
 
   /** Puts a frame at its place; who was silent before gets silence up to it. */
   #append(rawId: string, samples: Int16Array): void {
-    const channel = this.#channels.get(rawId) ?? [];
-    this.#channels.set(rawId, channel);
-    while (channel.length < this.#frames) channel.push(SILENCE);
-    channel[this.#frames] = samples;
+    const { frames } = this.#channelOf(rawId);
+    while (frames.length < this.#frames) frames.push(SILENCE);
+    frames[this.#frames] = samples;
+  }
+
+  #channelOf(rawId: string): Channel {
+    const own = this.#channels.find((channel) => channel.rawId === rawId);
+    if (own !== undefined) return own;
+    const free = this.#channels.find((channel) => channel.rawId === undefined);
+    const taken = free ?? { rawId, frames: [] };
+    if (free === undefined) this.#channels.push(taken);
+    taken.rawId = rawId;
+    return taken;
   }
 }
 

@@ -23,6 +23,19 @@ const summary = (callConnection: CallConnection, value: string) =>
     customCallingContext: [{ kind: "sipx", key: "AI-Summary", value, sipHeaderPrefix: "X-" }],
   });
 
+test("a caller id that is no number is refused, and never reaches the leg", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  const sourceCallIdNumber = { phoneNumber: "+1\r\nX-Evil: 1" };
+  const attempt = callConnection.transferCallToParticipant(HUMAN, { sourceCallIdNumber });
+  expect(await refusalOf(attempt)).toEqual({
+    statusCode: 400,
+    code: "8523",
+    message: "The field SourceCallerIdNumber is invalid",
+  });
+  expect(leg.transfers).toEqual([]);
+});
+
 test("a transfer carries its headers to the leg and is reported before the call ends", async () => {
   await using lab = await startTestLab();
   const { leg, callConnection } = await connect(lab);

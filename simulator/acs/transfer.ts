@@ -6,6 +6,7 @@ import { strike } from "./fault-strike.ts";
 import type { Fields } from "./fields.ts";
 import { type Identifier, optionalIdentifier, readIdentifier } from "./identity.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
+import { readCallerId } from "./outgoing-operations.ts";
 import { type PstnLeg, PstnRefusal, type TransferLegOptions } from "./pstn.ts";
 import { ENDED_BY_APPLICATION, resultOfRefusal } from "./result.ts";
 import { refusal } from "./service-error.ts";
@@ -48,7 +49,7 @@ function transferToParticipant(board: Switchboard, request: OperationRequest): R
 }
 
 function readTransfer(board: Switchboard, call: Call, body: Fields): Transfer {
-  const from = body.fields("sourceCallerIdNumber")?.text("value");
+  const from = readCallerId(body);
   const { sipHeaders, voipHeaders } = readCustomHeaders(board.core, call, body);
   return {
     target: readIdentifier(body.raw("targetParticipant"), "targetParticipant"),
