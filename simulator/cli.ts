@@ -17,7 +17,8 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
       --repeat N                          run each scenario N times
       --disorder SEED                     what ACS posts comes late, twice and out of order by this
                                           seed; each repeat takes the next seed
-      --reporter NAME                     progress (default), junit, json, verbose
+      --reporter NAME                     progress (default), verbose, junit (junit.xml in the
+                                          folder of --out) or json (results.json)
       --out FOLDER                        traces, ladders and recordings (default: out)
   linecheck up [options]              the lab stays up for your own agent; prints its settings
       --subscribe URL                     your agent's webhook for IncomingCall

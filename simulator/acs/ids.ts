@@ -48,14 +48,17 @@ export function recordingId(ids: IdSource): string {
 
 /** Opaque, 6-9 kB, in the form of a JWT without signature (`alg: none`, trailing dot). */
 export function incomingCallContext(ids: IdSource, about: Record<string, unknown>): string {
-  const filler = Array.from({ length: 48 }, () => createHash("sha256").update(ids.guid()).digest());
-  const cc = gzipSync(
-    JSON.stringify({ ...about, state: Buffer.concat(filler).toString("base64") }),
-  );
-  const token = Buffer.concat(filler.toReversed()).toString("base64url");
+  const filler = createHash("shake256", { outputLength: 2 * FILLER_BYTES }).update(ids.guid());
+  const bytes = filler.digest();
+  const state = bytes.subarray(0, FILLER_BYTES).toString("base64");
+  const cc = gzipSync(JSON.stringify({ ...about, state }), { level: 1 });
+  const token = bytes.subarray(FILLER_BYTES).toString("base64url");
   const shrToken = `${part({ alg: "RS256", typ: "pop" })}.${token}.${token.slice(0, 342)}`;
   return `${part({ alg: "none", typ: "JWT" })}.${part({ cc: cc.toString("base64"), shrToken })}.`;
 }
+
+/** Of each of the two halves of an incomingCallContext, before it is encoded. */
+const FILLER_BYTES = 1536;
 
 function part(value: unknown): string {
   return Buffer.from(JSON.stringify(value)).toString("base64url");

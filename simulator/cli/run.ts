@@ -23,6 +23,9 @@ const REPORTERS: Record<string, string> = {
   verbose: "verbose",
 };
 
+/** Where a reporter that prints nothing leaves its results, in the folder of the run. */
+const RESULTS: Record<string, string> = { junit: "junit.xml", json: "results.json" };
+
 /** Writes the report's pages, whatever is printed. */
 const PAGES = join(HOME, "scenarios/harness/page-reporter.ts");
 
@@ -49,6 +52,7 @@ export async function run(args: string[]): Promise<number> {
       `--reporter: expected one of ${Object.keys(REPORTERS).join(", ")}, got ${JSON.stringify(values.reporter)}`,
     );
   }
+  const results = RESULTS[values.reporter];
   for (const file of positionals) checkFile(file);
   check("--fault", values.fault, parseFault);
   check("--agent-env", values["agent-env"], parseSetting);
@@ -65,7 +69,7 @@ export async function run(args: string[]): Promise<number> {
       ...(values.agent === undefined && !usesRunningDaemons(process.env)
         ? []
         : ["--no-file-parallelism"]),
-      ...(values.reporter === "junit" ? [`--outputFile=${join(out, "junit.xml")}`] : []),
+      ...(results === undefined ? [] : [`--outputFile=${join(out, results)}`]),
       ...(values.title === undefined ? [] : [`--testNamePattern=${RegExp.escape(values.title)}`]),
     ],
     {
