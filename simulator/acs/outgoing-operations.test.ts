@@ -109,9 +109,14 @@ test("a group call connects with the first answer and goes on without those who 
   ]);
 });
 
-test("a group call without targets is refused with 400/8523", async () => {
+test.each([
+  ["without targets", []],
+  ["with one target twice", [CUSTOMER, COLLEAGUE, CUSTOMER]],
+])("a group call %s is refused with 400/8523", async (_, targets) => {
   await using lab = await startTestLab();
-  const attempt = client(lab).createGroupCall([], callbacks(lab));
+  const options = { sourceCallIdNumber: SERVICE };
+  const attempt = client(lab).createGroupCall(targets, callbacks(lab), options);
+  expect(lab.gateway.dialled).toEqual([]);
   expect(await refusalOf(attempt)).toMatchObject({ statusCode: 400, code: "8523" });
 });
 

@@ -42,7 +42,8 @@ function create(board: Switchboard, request: OperationRequest): Reply {
   const { body } = request;
   const settings = readCallSettings(board, request);
   const targets = body.list("targets").map((target) => readIdentifier(target, "targets"));
-  if (targets.length === 0) throw refusal.invalidField("targets");
+  const isDistinct = new Set(targets.map(({ rawId }) => rawId)).size === targets.length;
+  if (targets.length === 0 || !isDistinct) throw refusal.invalidField("targets");
   const callerId = readCallerId(body);
   for (const target of targets) requireCallerId(target, callerId);
   const sourceId = body.fields("source")?.text("id");

@@ -16,7 +16,7 @@ const INVITATION_LIMIT_SECONDS = 180;
 
 /** Operations that bring participants into a call. */
 export function joiningOperations(board: Switchboard): Operation[] {
-  const invitations = new Map<string, { call: Call; cancel: () => void }>();
+  const invitations: Invitations = new Map();
   return [
     {
       name: "AddParticipant",
@@ -43,7 +43,8 @@ export function joiningOperations(board: Switchboard): Operation[] {
   ];
 }
 
-type Invitations = Map<string, { call: Call; cancel: () => void }>;
+/** Who rings at the moment, by invitationId. */
+type Invitations = Map<string, { call: Call; target: Identifier; cancel: () => void }>;
 
 function add(board: Switchboard, request: OperationRequest, invitations: Invitations): Reply {
   const { body, ids } = request;
@@ -55,10 +56,14 @@ function add(board: Switchboard, request: OperationRequest, invitations: Invitat
   const seconds = body.count("invitationTimeoutInSeconds", [0, INVITATION_LIMIT_SECONDS]);
   const headers = readCustomHeaders(board.core, call, body);
   if (call.conversation.find(target) !== undefined) throw refusal.conflict("Already in the call.");
+  const rings = [...invitations.values()].some(
+    (other) => other.call === call && other.target.rawId === target.rawId,
+  );
+  if (rings) throw refusal.conflict("Already invited.");
   const cancelled = new AbortController();
   const invitationId = board.core.ids.guid();
   const forget = call.onEnd(() => cancelled.abort());
-  invitations.set(invitationId, { call, cancel: () => cancelled.abort() });
+  invitations.set(invitationId, { call, target, cancel: () => cancelled.abort() });
   board.core.background.run("add participant", async (signal) => {
     const either = AbortSignal.any([signal, cancelled.signal]);
     const ringing = { target, callerId, headers, address, seconds, signal: either };
@@ -155,13 +160,14 @@ function move(board: Switchboard, request: OperationRequest): Reply {
   return { status: 202, body: { participants, fromCall, ...contextOf(address) }, call };
 }
 
-/** False when the participant is no longer there. Fault `acs.fail-move`. */
+/** False when the participant is no longer here, or one of that name is there. Fault `acs.fail-move`. */
 function moveOne(
   board: Switchboard,
   { identifier, from, to }: { identifier: Identifier; from: Conversation; to: Conversation },
 ): boolean {
   const leg = from.find(identifier)?.leg;
-  if (leg === undefined || strike(board.core, "acs.fail-move") !== undefined) return false;
+  if (leg === undefined || to.find(identifier) !== undefined) return false;
+  if (strike(board.core, "acs.fail-move") !== undefined) return false;
   from.leave(identifier);
   board.attach(to, identifier, leg);
   return true;

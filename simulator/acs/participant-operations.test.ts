@@ -131,6 +131,20 @@ test("a telephone cannot be added without a caller id, nor somebody twice", asyn
   expect(await refusalOf(twice)).toMatchObject({ statusCode: 409, code: "8519" });
 });
 
+test("somebody who rings already is not invited again", async () => {
+  await using lab = await startTestLab();
+  const { callConnection } = await connect(lab);
+  const { promise: ringing, resolve: pickUp } = Promise.withResolvers<void>();
+  lab.gateway.onDial = () => ringing;
+  const invitation = { targetParticipant: HUMAN, sourceCallIdNumber: SERVICE };
+  await callConnection.addParticipant(invitation);
+  const again = callConnection.addParticipant(invitation);
+  expect(await refusalOf(again)).toMatchObject({ statusCode: 409, code: "8519" });
+  pickUp();
+  await lab.application.event("AddParticipantSucceeded");
+  expect(lab.gateway.dialled).toHaveLength(1);
+});
+
 test("an invitation can be cancelled while it rings, and not after", async () => {
   await using lab = await startTestLab();
   const { callConnection } = await connect(lab);
@@ -216,6 +230,17 @@ test("a participant moves to another call, which ends the one it left", async ()
   expect(ended.data["callConnectionId"]).toBe(second.id);
   const { values } = await first.callConnection.listParticipants();
   expect(values).toHaveLength(3);
+});
+
+test("nobody moves to where one of the same name is", async () => {
+  await using lab = await startTestLab();
+  const first = await connect(lab);
+  const second = await connect(lab);
+  await first.callConnection.moveParticipants([CALLER], second.id);
+  const { data } = await lab.application.event("MoveParticipantFailed");
+  expect(data).toMatchObject({ callConnectionId: first.id, fromCall: second.id });
+  const left = await second.callConnection.listParticipants();
+  expect(left.values).toHaveLength(2);
 });
 
 test("moving from an unknown call, or somebody who is not there, is refused", async () => {

@@ -67,6 +67,21 @@ test("a participant to whom something is played alone is on hold meanwhile", asy
 });
 
 test.each([
+  ["/hello.wav", "PlayCompleted"],
+  ["/absent.wav", "PlayFailed"],
+])("a participant on hold to whom %s is played is still on hold after %s", async (name, event) => {
+  const { lab, file } = await startFileLab({ "/hello.wav": wav(7, 40) });
+  await using _lab = lab;
+  const { callConnection, media } = await connect(lab);
+  await media.hold(CALLER);
+  await media.play(file(name), [CALLER]);
+  await lab.application.event(event);
+  expect(await callConnection.getParticipant(CALLER)).toMatchObject({ isOnHold: true });
+  await media.unhold(CALLER);
+  expect(await callConnection.getParticipant(CALLER)).toMatchObject({ isOnHold: false });
+});
+
+test.each([
   ["/absent.wav", 8536, "Action failed, file could not be downloaded."],
   ["/noise.bin", 8535, "Action failed, file format is invalid."],
   ["/8khz.wav", 8535, "Action failed, file format is invalid."],

@@ -84,10 +84,12 @@ async function perform(
   signal: AbortSignal,
 ): Promise<void> {
   const { core } = board;
+  // Whoever was on hold before stays there afterwards.
+  const waiting = targets.filter((participant) => !participant.isOnHold);
   try {
     const prompts = await loadPrompts(core, sources, signal);
     if (core.policy.playStarted) call.emit("PlayStarted", { ...address, result: MEDIA_SUCCESS });
-    setHeld(call, targets, true);
+    setHeld(call, waiting, true);
     const { bridge } = call.conversation;
     const names = targets.map(({ identifier }) => identifier.rawId);
     const heard = names.length === 0 ? undefined : names;
@@ -97,7 +99,7 @@ async function perform(
   } catch (error) {
     reportPlayFailure(call, address, { error, signal });
   } finally {
-    setHeld(call, targets, false);
+    setHeld(call, waiting, false);
   }
 }
 
