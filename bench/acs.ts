@@ -5,7 +5,8 @@
  * that the figures are the emulator's. Pacing error is a frame's arrival at the application against
  * its place on an ideal 20 ms grid laid through the earliest frame of its call; event latency is
  * from the cause (a ring, a hang-up) to the webhook. The calls ring all at once; after they have
- * been hung up as many ring one after another.
+ * been hung up as many ring one after another. A third thread does nothing but look, every 5 ms,
+ * how late it was woken: what the machine's other work costs, with no share of ours in it.
  */
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
@@ -88,6 +89,24 @@ async function runApplication(port: NonNullable<typeof parentPort>): Promise<voi
   post({ kind: "ready", url: application.url });
 }
 
+/** Speaks, and tells how late an idle thread was meanwhile. */
+async function speakWatched(legs: readonly MemoryLeg[], seconds: number) {
+  const idle = new Worker(new URL("idle-worker.ts", import.meta.url));
+  const lateness = () =>
+    new Promise<number[]>((resolve) => {
+      idle.once("message", resolve);
+      idle.postMessage("since the last time", []);
+    });
+  await lateness();
+  const before = { cpu: process.cpuUsage(), atMs: performance.now() };
+  const spoken = await speak(legs, seconds);
+  const { user, system } = process.cpuUsage(before.cpu);
+  const share = (user + system) / 10 / (performance.now() - before.atMs);
+  const late = await lateness();
+  await idle.terminate();
+  return { ...spoken, share, late };
+}
+
 /** Runs the calls; resolves with what the telephone side and the application noted. */
 async function runCalls(calls: number, seconds: number) {
   const clock = systemClock();
@@ -117,10 +136,7 @@ async function runCalls(calls: number, seconds: number) {
   const legs = Array.from({ length: calls }, () => ring("IncomingCall, all rings at once"));
   const isUp = () => acs.calls.every((call) => call.subscriptions.media === "active");
   while (acs.calls.length < calls || !isUp()) await clock.sleep(50);
-  const before = { cpu: process.cpuUsage(), atMs: performance.now() };
-  const { spoken, returned } = await speak(legs, seconds);
-  const { user, system } = process.cpuUsage(before.cpu);
-  const share = (user + system) / 10 / (performance.now() - before.atMs);
+  const speech = await speakWatched(legs, seconds);
   for (const leg of legs) {
     const event = `CallDisconnected ${leg.correlationId}`;
     causes.push({ label: "CallDisconnected after a hang-up", event, atMs: wallMs() });
@@ -136,7 +152,7 @@ async function runCalls(calls: number, seconds: number) {
   tell({ kind: "report" });
   const arrivals = await next("report");
   await worker.terminate();
-  return { legs, spoken, returned, share, causes, arrivals };
+  return { ...speech, legs, causes, arrivals };
 }
 
 /**
@@ -188,7 +204,7 @@ function percentiles(figures: readonly number[]): string {
 }
 
 async function measureCalls(calls: number, seconds: number): Promise<void> {
-  const { legs, spoken, returned, share, causes, arrivals } = await runCalls(calls, seconds);
+  const { legs, spoken, returned, share, late, causes, arrivals } = await runCalls(calls, seconds);
   const heard = legs.map(({ correlationId }) => arrivals.frames[correlationId] ?? []);
   const received = heard.reduce((total, times) => total + times.length, 0);
   console.log(`${calls} calls, ${seconds} s of audio each way`);
@@ -196,6 +212,7 @@ async function measureCalls(calls: number, seconds: number): Promise<void> {
     `frames: spoken ${spoken}, at the application ${received}, back at the leg ${returned}`,
   );
   console.log(`pacing error at the WebSocket: ${percentiles(heard.flatMap(pacingErrors))}`);
+  console.log(`an idle thread was woken late by: ${percentiles(late)}`);
   for (const [label, those] of Map.groupBy(causes, (cause) => cause.label)) {
     const latencies = those.map(({ event, atMs }) => (arrivals.events[event] ?? Infinity) - atMs);
     console.log(`${label}: ${percentiles(latencies)}`);

@@ -68,16 +68,22 @@ export class Outbound implements Disposable {
 
   /** Sends a request and reads the answer. Rejects on network errors, time-out and abort. */
   async post(url: string, options: PostOptions): Promise<PostAnswer> {
-    const deadline = new AbortController();
-    const { clock } = this.#options;
-    using _timer = clock.after(options.timeoutMs, () =>
-      deadline.abort(new Error(`no answer from ${url} within ${options.timeoutMs} ms`)),
+    const ending = new AbortController();
+    const abort = () => ending.abort(options.signal.reason);
+    options.signal.throwIfAborted();
+    // A signal of signals would be remembered by the one that lives as long as the emulator.
+    options.signal.addEventListener("abort", abort, { once: true });
+    using _timer = this.#options.clock.after(options.timeoutMs, () =>
+      ending.abort(new Error(`no answer from ${url} within ${options.timeoutMs} ms`)),
     );
-    const signal = AbortSignal.any([options.signal, deadline.signal]);
-    const response = await this.#send(url, options, signal);
-    const bytes = await buffer(limited(response, options.limitBytes ?? ANSWER_LIMIT_BYTES));
-    const { statusCode = 0, headers } = response;
-    return { status: statusCode, headers, bytes, body: bytes.toString() };
+    try {
+      const response = await this.#send(url, options, ending.signal);
+      const bytes = await buffer(limited(response, options.limitBytes ?? ANSWER_LIMIT_BYTES));
+      const { statusCode = 0, headers } = response;
+      return { status: statusCode, headers, bytes, body: bytes.toString() };
+    } finally {
+      options.signal.removeEventListener("abort", abort);
+    }
   }
 
   /** Dials a WebSocket; http and https URLs are taken as ws and wss. */
