@@ -4,6 +4,7 @@ import { PHRASES } from "./phrases.ts";
 import { SentenceSplitter } from "./sentences.ts";
 import { Speaker } from "./speaker.ts";
 import { TOOLS } from "./tools.ts";
+import { tracedVoice } from "./traced-speech.ts";
 import { recordResponseTime, type Stage } from "./tracing.ts";
 import type { Voice } from "./tts.ts";
 
@@ -49,7 +50,8 @@ export async function answer(options: AnswerOptions): Promise<Answer> {
     options.stage.event("first audio");
     recordResponseTime(options.now() - startedAt);
   };
-  const speaker = new Speaker({ ...options, onAudio }, signal);
+  const voice = tracedVoice(options.voice, options.stage);
+  const speaker = new Speaker({ ...options, voice, onAudio }, signal);
   onSpeaker(speaker);
   const holding = holdTheLine(speaker, options.fillerMs);
   const calls: ToolCall[] = [];

@@ -14,6 +14,7 @@ import { RealtimeConversation } from "./realtime-conversation.ts";
 import type { Customer, Store } from "./store.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 import { openToolbox } from "./tools.ts";
+import { tracedListener } from "./traced-speech.ts";
 import { countCall, Stage } from "./tracing.ts";
 import { Transcript } from "./transcript.ts";
 import { openVoice, type Voice } from "./tts.ts";
@@ -59,6 +60,8 @@ async function keepRecord(
   const { call, store, logger, date, incoming } = options;
   const { context, correlationId, callerNumber } = incoming;
   using stage = Stage.call(call.id);
+  stage.message({ id: incoming.eventId, type: "IncomingCall" }, "eventgrid");
+  call.onEvent((event) => stage.message(event, "acs"));
   let end: ConversationEnd = { outcome: "failed" };
   try {
     // Before answering: the caller must not wait, in silence, for a database.
@@ -169,12 +172,13 @@ interface SpeechParts {
 }
 
 function openSpeech(options: AttendedCall, opened: AsyncDisposableStack): SpeechParts {
-  const { call, config, logger, phrases } = options;
+  const { call, config, logger, phrases, stage } = options;
   const speech = { ...config.speech, rateHz: config.media.rateHz };
   const phrased = withPhrases(openVoice(speech), phrases);
   const voice = opened.use(withHeadStart(phrased, helloOf(options), call));
   const listener = latecomer();
-  const hearing = opened.use(new Hearing({ speech, listener: listener.forward, logger }));
+  const traced = opened.use(tracedListener(listener.forward, stage));
+  const hearing = opened.use(new Hearing({ speech, listener: traced, logger }));
   return { voice, hearing, listener };
 }
 

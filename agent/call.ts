@@ -77,6 +77,7 @@ export class Call {
   #state: CallState = "incoming";
   #transferred = false;
   readonly #mediaFailed = Promise.withResolvers<undefined>();
+  #onEvent: ((event: MidCallEvent) => void) | undefined;
   #onMediaReturned: ((socket: WebSocket) => void) | undefined;
   readonly #isOurs: () => Promise<boolean>;
   readonly #adopted = Promise.withResolvers<void>();
@@ -174,10 +175,16 @@ export class Call {
     this.#adopted.resolve();
   }
 
+  /** Called with each event of this call, once however often it is delivered. */
+  onEvent(listener: (event: MidCallEvent) => void): void {
+    this.#onEvent = listener;
+  }
+
   /** Event delivery is at least once and unordered: what does not fit the state changes nothing. */
   receive(event: MidCallEvent): void {
     if (!this.#isNew(event)) return;
     this.#logger.debug({ event: event.type, code: event.code, state: this.#state }, "event");
+    this.#onEvent?.(event);
     switch (event.type) {
       case "CallConnected":
         return this.confirmConnected();

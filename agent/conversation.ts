@@ -10,6 +10,7 @@ import type { CallOutcome } from "./store.ts";
 import { type EarListener, SpeechFailure } from "./stt.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 import { type Toolbox, useTools } from "./tools.ts";
+import { tracedVoice } from "./traced-speech.ts";
 import { countInterruption, type Stage } from "./tracing.ts";
 import type { Transcript } from "./transcript.ts";
 import type { Voice } from "./tts.ts";
@@ -34,7 +35,7 @@ export interface ConversationOptions {
     say: (text: string) => Promise<void>,
   ) => Promise<TransferResult>;
   readonly logger: Logger;
-  /** The call's span; each turn becomes a child of it. */
+  /** The call's span; turns and announcements become its children. */
   readonly stage: Stage;
   readonly modelName: string;
   /** Monotonic milliseconds. */
@@ -308,9 +309,9 @@ export class Conversation {
     signal: AbortSignal,
     onSpeaker: (speaker: Speaker) => void,
   ): Promise<void> {
-    const { voice, media, transcript } = this.#options;
+    const { voice, media, transcript, stage } = this.#options;
     if (!media.open) return;
-    const speaker = new Speaker({ voice, media }, signal);
+    const speaker = new Speaker({ voice: tracedVoice(voice, stage), media }, signal);
     onSpeaker(speaker);
     speaker.say(text);
     await speaker.finished();

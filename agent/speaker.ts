@@ -16,7 +16,7 @@ interface Utterance {
 }
 
 export interface SpeakerOptions {
-  readonly voice: Voice;
+  readonly voice: Pick<Voice, "speak">;
   readonly media: MediaStream;
   /** Told when the first audio of the reply itself goes to the caller. */
   readonly onAudio?: () => void;
@@ -28,7 +28,7 @@ export interface SpeakerOptions {
  * had been audible by then.
  */
 export class Speaker {
-  readonly #voice: Voice;
+  readonly #voice: SpeakerOptions["voice"];
   readonly #media: MediaStream;
   readonly #onAudio: (() => void) | undefined;
   readonly #signal: AbortSignal;

@@ -11,7 +11,8 @@ import {
 const NAME = "linecheck-agent";
 
 /**
- * One stage of a call as a span: the call, a turn, the model's answer, a transfer. Without an
+ * One stage of a call as a span: the call, an event of the service, a phrase recognised, a turn, the
+ * model's answer, a sentence synthesised, a transfer. Without an
  * OpenTelemetry SDK in the process all of it costs next to nothing. Attributes follow the GenAI
  * conventions where they exist; none holds what was said or who said it.
  */
@@ -41,6 +42,18 @@ export class Stage implements Disposable {
       "gen_ai.request.model": model,
     };
     return this.child(`chat ${model}`, attributes, SpanKind.CLIENT);
+  }
+
+  /** An event of the service at its call, by the messaging conventions (consumer span). */
+  message({ id, type }: { id: string; type: string }, system: "eventgrid" | "acs"): void {
+    const attributes = {
+      "messaging.system": system,
+      "messaging.operation.name": "process",
+      "messaging.operation.type": "process",
+      "messaging.destination.name": type,
+      "messaging.message.id": id,
+    };
+    this.child(`process ${type}`, attributes, SpanKind.CONSUMER)[Symbol.dispose]();
   }
 
   event(name: string, attributes: Attributes = {}): void {

@@ -76,7 +76,8 @@ async function interrupt(
 }
 
 function firstAudios(spans: readonly RecordedSpan[]): number[] {
-  return spans.flatMap(({ events }) => events.get("first audio") ?? []);
+  const turns = spans.filter(({ name }) => name === "turn");
+  return turns.flatMap(({ events }) => events.get("first audio") ?? []);
 }
 
 /** The agent's words in the request that brings the interruption. */
