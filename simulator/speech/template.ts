@@ -76,9 +76,13 @@ export function makeTemplate(enrolment: Enrolment): Template | undefined {
 
 function byBand(rows: Float32Array): Float32Array {
   const frames = rows.length / BANDS;
-  return Float32Array.from(rows, (_, index) => {
-    return rows[(index % frames) * BANDS + Math.floor(index / frames)] ?? 0;
-  });
+  const bands = new Float32Array(rows.length);
+  for (let band = 0; band < BANDS; band++) {
+    for (let row = 0; row < frames; row++) {
+      bands[band * frames + row] = rows[row * BANDS + band] ?? 0;
+    }
+  }
+  return bands;
 }
 
 /** The 90th percentile of frame energies, in dB: not moved by pauses or a click. */
@@ -121,8 +125,10 @@ function spread(text: string, first: number, end: number): Word[] {
 
 /** The pre-emphasis of the front end, whose sample before is {@link FINE_RATE} samples before here. */
 function emphasised(samples: Int16Array): Float32Array {
-  return Float32Array.from(samples, (value, index) => {
-    const before = samples[index - FINE_RATE] ?? 0;
-    return (value - PRE_EMPHASIS * before) / 32_768;
-  });
+  const waveform = new Float32Array(samples.length);
+  for (let index = 0; index < samples.length; index++) {
+    const before = index < FINE_RATE ? 0 : (samples[index - FINE_RATE] ?? 0);
+    waveform[index] = ((samples[index] ?? 0) - PRE_EMPHASIS * before) / 32_768;
+  }
+  return waveform;
 }
