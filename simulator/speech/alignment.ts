@@ -10,11 +10,17 @@ export const COHERENT_SHARE = 0.55;
 
 /** ±20 ms, in fine samples. */
 const LARGEST_LAG = 320;
-/** As many analysis samples, one after the other. */
-const WHOLE_LAGS: Lags = { first: -LARGEST_LAG, count: LARGEST_LAG + 1 };
+/** They are tried an analysis sample apart. */
+const LAG_STEP = FINE_RATE;
+const LAGS = (2 * LARGEST_LAG) / LAG_STEP + 1;
 /** A jitter buffer that slips does so by whole frames. */
 const SLIPS = [-320, 320, -640, 640, -319, -321, 319, 321, -1, 1];
+const SLIP_LAGS = 320 / LAG_STEP;
 const SLIP_GAIN = 0.2;
+/** Between pieces that slipped and a lag that is half right for all of them, a pitch period off, say. */
+const SLIPPED_SHARE = 0.9;
+/** A block with this share of the coherence that its noise allows has not slipped. */
+const SURE_SHARE = 0.8;
 /** From this much on a lag is as good as it gets. */
 const SETTLED_SAMPLES = 8000;
 const QUICK = { lengthSamples: 800, pieces: 3 };
@@ -31,16 +37,14 @@ export interface BlockMatch {
   readonly expectedPower: number;
 }
 
+interface FollowedBlock extends BlockMatch {
+  readonly lag: number;
+}
+
 /** The span of heard samples that is compared. */
 export interface Span {
   from: number;
   to: number;
-}
-
-/** Lags an analysis sample apart, from `first` on; in fine samples. */
-interface Lags {
-  readonly first: number;
-  readonly count: number;
 }
 
 /** Lays a candidate's waveform over the heard one, to half a sample, and follows it through slips. */
@@ -51,8 +55,9 @@ export class Alignment {
   readonly #lag: number;
   /** How much was heard when the lag was found. */
   readonly lengthSamples: number;
-  readonly #blocks = new Map<number, BlockMatch>();
-  #slip = 0;
+  /** Where the lag was found. */
+  readonly #anchor: number;
+  readonly #blocks = new Map<number, FollowedBlock>();
 
   constructor(
     segment: Segment,
@@ -65,7 +70,10 @@ export class Alignment {
     const { template, offset } = candidate;
     this.#base = template.origin - FINE_RATE * offset * HOP_SAMPLES;
     this.lengthSamples = span.to - span.from;
-    this.#lag = this.#findLag(span, thorough ? THOROUGH : QUICK);
+    const places = this.#loudest(span, thorough ? THOROUGH : QUICK);
+    this.#lag = this.#findLag(places);
+    const likeness = places.map((place) => this.#compare(place, this.#lag).correlation);
+    this.#anchor = places[likeness.indexOf(Math.max(...likeness))]?.from ?? span.from;
   }
 
   /** Whether enough more has been heard since to look for the lag again. */
@@ -74,69 +82,69 @@ export class Alignment {
     return whole || span.to - span.from > 2 * this.lengthSamples;
   }
 
-  /** Compares one block; complete blocks are remembered. */
-  block(from: number, to: number): BlockMatch {
-    const known = this.#blocks.get(from);
-    if (known !== undefined) return known;
-    const match = this.#followSlip(from, to, this.#compare(from, to, this.#lag + this.#slip));
-    if (to - from === BLOCK_SAMPLES) this.#blocks.set(from, match);
-    return match;
+  /**
+   * Compares consecutive blocks, complete ones once. The lag is certain where it was found; from there
+   * it is followed in both directions, because slips add up, and each is a step from the block beside it.
+   */
+  blocks(spans: readonly Span[]): BlockMatch[] {
+    const after = spans.filter(({ to }) => to > this.#anchor);
+    const before = spans.slice(0, spans.length - after.length).toReversed();
+    return [...this.#followed(before).toReversed(), ...this.#followed(after)];
   }
 
-  #followSlip(from: number, to: number, match: BlockMatch): BlockMatch {
-    const noisePower = this.#segment.noise.power * (to - from);
+  #followed(spans: readonly Span[]): BlockMatch[] {
+    let lag = this.#lag;
+    return spans.map((span) => {
+      const block = this.#blocks.get(span.from) ?? this.#follow(span, lag);
+      if (span.to - span.from === BLOCK_SAMPLES) this.#blocks.set(span.from, block);
+      lag = block.lag;
+      return block;
+    });
+  }
+
+  #follow(span: Span, lag: number): FollowedBlock {
+    const match = this.#compare(span, lag);
+    const noisePower = this.#segment.noise.power * (span.to - span.from);
     const expectedPower = match.expectedPower * 10 ** (this.#candidate.gainDb / 10);
-    const enough = COHERENT_SHARE * Math.sqrt(expectedPower / (expectedPower + noisePower));
-    if (match.correlation >= enough || expectedPower <= 0.1 * noisePower) return match;
-    let best = match;
-    const lag = this.#lag + this.#slip;
+    const possible = Math.sqrt(expectedPower / (expectedPower + noisePower));
+    let best = { ...match, lag };
+    if (match.correlation >= SURE_SHARE * possible || expectedPower <= 0.1 * noisePower)
+      return best;
     for (const slip of SLIPS) {
-      const slipped = this.#compare(from, to, lag + slip);
-      if (slipped.correlation < enough || slipped.correlation <= best.correlation + SLIP_GAIN)
-        continue;
-      best = slipped;
-      this.#slip = lag - this.#lag + slip;
+      const slipped = this.#compare(span, lag + slip);
+      if (slipped.correlation < COHERENT_SHARE * possible) continue;
+      if (slipped.correlation > best.correlation + SLIP_GAIN)
+        best = { ...slipped, lag: lag + slip };
     }
     return best;
   }
 
-  #findLag(span: Span, { lengthSamples, pieces }: typeof QUICK): number {
-    const starts = this.#loudest(span, lengthSamples).slice(0, pieces);
-    if (starts.length === 0) starts.push(Math.max(0, Math.min(span.from, span.to - 400)));
-    const places = starts.map((from) => ({ from, to: Math.min(span.to, from + lengthSamples) }));
-    const whole = this.#bestLag(places, WHOLE_LAGS);
-    const half = this.#bestLag(places, { first: whole.lag - 1, count: 2 });
-    return half.score > whole.score ? half.lag : whole.lag;
-  }
-
-  #bestLag(places: readonly Span[], { first, count }: Lags): { lag: number; score: number } {
-    const scores = new Float64Array(count);
-    for (const place of places) this.#addScores(scores, place, first);
-    const score = Math.max(...scores);
-    return { lag: first + FINE_RATE * scores.indexOf(score), score };
-  }
-
-  /**
-   * Adds the cube of the correlation at each lag: after a slip, a lag that is right for some pieces
-   * beats one that is half right for all.
-   */
-  #addScores(scores: Float64Array, { from, to }: Span, firstLag: number): void {
-    const length = to - from;
-    const expected = this.#expectedFrom(
-      FINE_RATE * from + this.#base + firstLag,
-      length + scores.length,
+  #findLag(places: readonly Span[]): number {
+    const scores = new Float64Array(LAGS);
+    for (const place of places) addWithSlips(scores, this.#cubes(place));
+    const whole = LAG_STEP * scores.indexOf(Math.max(...scores)) - LARGEST_LAG;
+    const halves = [whole, whole - 1, whole + 1];
+    const reached = halves.map((lag) =>
+      places.reduce((sum, place) => sum + this.#compare(place, lag).correlation ** 3, 0),
     );
+    return halves[reached.indexOf(Math.max(...reached))] ?? whole;
+  }
+
+  /** The cube of the correlation at each lag: high where it is right, next to nothing elsewhere. */
+  #cubes({ from, to }: Span): Float64Array {
+    const length = to - from;
+    const expected = this.#expectedFrom(FINE_RATE * from + this.#base - LARGEST_LAG, length + LAGS);
     const heard = { values: this.#segment.history.samples, at: from, length };
-    const cross = new Float64Array(scores.length);
+    const cross = new Float64Array(LAGS);
     addCorrelations(cross, heard, { values: expected, at: 0 });
     const heardPower = powerOf(heard);
     let power = powerOf({ values: expected, at: 0, length });
-    for (let index = 0; index < scores.length; index++) {
+    return cross.map((sum, index) => {
       const comparable = heardPower > NO_POWER && power > NO_POWER;
-      const correlation = comparable ? (cross[index] ?? 0) / Math.sqrt(heardPower * power) : 0;
-      scores[index] = (scores[index] ?? 0) + correlation ** 3;
+      const correlation = comparable ? sum / Math.sqrt(heardPower * power) : 0;
       power += (expected[index + length] ?? 0) ** 2 - (expected[index] ?? 0) ** 2;
-    }
+      return correlation ** 3;
+    });
   }
 
   /** The template's waveform at the analysis rate, from a fine sample on; beyond its ends silence. */
@@ -151,20 +159,23 @@ export class Alignment {
     return expected;
   }
 
-  /** Where both waveforms are strong, strongest first. */
-  #loudest(span: Span, lengthSamples: number): number[] {
+  /** Where both waveforms are strong. */
+  #loudest(span: Span, { lengthSamples, pieces }: typeof QUICK): Span[] {
     const { template, offset, gainDb } = this.#candidate;
     const gain = 10 ** (gainDb / 10);
     const end = Math.min(span.to, (offset + template.frames) * HOP_SAMPLES);
-    const places: { from: number; power: number }[] = [];
+    const places: (Span & { power: number })[] = [];
     for (let from = span.from; from + lengthSamples <= end; from += lengthSamples / 2) {
-      const { heardPower, expectedPower } = this.#compare(from, from + lengthSamples, 0);
-      places.push({ from, power: Math.min(heardPower, expectedPower * gain) });
+      const place = { from, to: from + lengthSamples };
+      const { heardPower, expectedPower } = this.#compare(place, 0);
+      places.push({ ...place, power: Math.min(heardPower, expectedPower * gain) });
     }
-    return places.toSorted((a, b) => b.power - a.power).map(({ from }) => from);
+    if (places.length > 0) return places.toSorted((a, b) => b.power - a.power).slice(0, pieces);
+    const from = Math.max(0, Math.min(span.from, span.to - 400));
+    return [{ from, to: Math.min(span.to, from + lengthSamples) }];
   }
 
-  #compare(from: number, to: number, lag: number): BlockMatch {
+  #compare({ from, to }: Span, lag: number): BlockMatch {
     const { samples } = this.#segment.history;
     const { waveform } = this.#candidate.template;
     let cross = 0;
@@ -181,6 +192,14 @@ export class Alignment {
     const comparable = heardPower > 0 && expectedPower > 0;
     const correlation = comparable ? cross / Math.sqrt(heardPower * expectedPower) : 0;
     return { correlation, heardPower, expectedPower };
+  }
+}
+
+/** Adds a piece's score at each lag, or that of a slip away: pieces have the same lag but for slips. */
+function addWithSlips(scores: Float64Array, piece: Float64Array): void {
+  for (let lag = 0; lag < scores.length; lag++) {
+    const slipped = Math.max(piece[lag - SLIP_LAGS] ?? 0, piece[lag + SLIP_LAGS] ?? 0);
+    scores[lag] = (scores[lag] ?? 0) + Math.max(piece[lag] ?? 0, SLIPPED_SHARE * slipped);
   }
 }
 

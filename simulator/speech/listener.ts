@@ -59,9 +59,12 @@ const FINALISTS = 3;
  * sum of 1.42 and more; wrong ones that passed the other tests, half their words being right, 1.38.
  */
 const LEAST_EVIDENCE = 1.4;
+/** With a larger part missing it is another sentence, however well the rest fits. */
+const LARGEST_HOLE_SHARE = 0.15;
 
-function accepted({ cover, longestGap, edgeGap, explained }: Verdict): boolean {
-  return cover >= 0.75 && longestGap <= 2 && edgeGap <= 1 && explained >= 0.55;
+function accepted({ cover, longestGap, edgeGap, explained, hole, counted }: Verdict): boolean {
+  const whole = longestGap <= 2 && edgeGap <= 1 && hole <= LARGEST_HOLE_SHARE * counted;
+  return whole && cover >= 0.75 && explained >= 0.55;
 }
 
 function evident({ candidate: { similarity }, verdict }: Match): boolean {
@@ -235,7 +238,7 @@ export class Listener {
       .every((energy) => energy < loudest - PAUSE_BELOW_PEAK_DB);
   }
 
-  /** Whether a longer sentence still explains what is heard as well as the one that ended. */
+  /** Whether a longer sentence, of which more is awaited, explains what is heard as well as this one. */
   #goesOn(ended: Match, candidates: readonly VerifiedCandidate[], extent: Extent): boolean {
     return candidates.slice(0, RIVALS).some((candidate) => {
       const { template, offset } = candidate;

@@ -212,6 +212,16 @@ test.each([-20, 20])(
   },
 );
 
+test("a jitter buffer that drops a frame again and again within a sentence does no harm", async () => {
+  const whole = await audioOf([KNOWN[1] ?? "", 1]);
+  const starts = [0, 1020, 1320, 1620, 1920, 2220].map((startMs) => 16 * startMs);
+  const kept = starts.map((start, index) =>
+    whole.subarray(start, (starts[index + 1] ?? whole.length) - 320),
+  );
+  const slipped = Int16Array.from([...new Int16Array(8000), ...kept.flatMap((part) => [...part])]);
+  expect(phrases(await hear(slipped))).toEqual([KNOWN[1]]);
+});
+
 test("a sentence that breaks off where the audio ends is not taken for whole", async () => {
   const whole = await audioOf([0.5, "I want to pay my bill."]);
   expect(phrases(await hear(whole.subarray(0, 0.75 * whole.length)))).toEqual([""]);

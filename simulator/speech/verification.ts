@@ -19,6 +19,8 @@ export interface Verdict {
   readonly longestGap: number;
   readonly edgeGap: number;
   readonly endGap: number;
+  /** Blocks in the longest stretch of 200 ms and more in which nothing of the template is to be heard. */
+  readonly hole: number;
   /** Share of the heard energy above the noise that the template accounts for. */
   readonly explained: number;
   /** Mean coherence, relative to what the noise allows. */
@@ -35,6 +37,8 @@ const FAINTEST_DB = -28;
 const BURIED_DB = -8;
 const SHORTEST_BLOCK_SAMPLES = 240;
 const LEAST_CORRELATION = 0.2;
+/** Below this a block has nothing of the template; one in which packets were lost has more. */
+const ABSENT_COHERENCE = 0.2;
 
 /** Ranks candidates that pass. */
 export function score({ coherence, cover }: Verdict): number {
@@ -86,17 +90,19 @@ function judge({ alignment, gainDb }: VerifiedCandidate, { noise }: Segment, spa
 }
 
 function blocksOf(alignment: Alignment, span: Span): Block[] {
-  const blocks: Block[] = [];
+  const spans: Span[] = [];
   const start = Math.min(span.from, PRE_ROLL_FRAMES * HOP_SAMPLES);
   for (
     let from = Math.floor(start / BLOCK_SAMPLES) * BLOCK_SAMPLES;
     from + SHORTEST_BLOCK_SAMPLES <= span.to;
     from += BLOCK_SAMPLES
   ) {
-    const to = Math.min(span.to, from + BLOCK_SAMPLES);
-    blocks.push({ ...alignment.block(from, to), lengthSamples: to - from });
+    spans.push({ from, to: Math.min(span.to, from + BLOCK_SAMPLES) });
   }
-  return blocks;
+  return alignment.blocks(spans).map((block, index) => {
+    const { from = 0, to = 0 } = spans[index] ?? {};
+    return { ...block, lengthSamples: to - from };
+  });
 }
 
 interface JudgedBlock {
@@ -134,20 +140,24 @@ function summary(blocks: readonly JudgedBlock[]): Verdict {
   const total = (value: (block: JudgedBlock) => number) =>
     blocks.reduce((sum, block) => sum + value(block), 0);
   const energy = total((block) => block.energy);
-  const gaps = blocks
-    .map(({ coherent }) => (coherent ? " " : "x"))
-    .join("")
-    .split(" ")
-    .map((gap) => gap.length);
+  const gaps = runs(blocks, ({ coherent }) => !coherent);
+  const holes = runs(blocks, ({ coherence }) => coherence < ABSENT_COHERENCE);
   return {
     counted: blocks.length,
     cover: total(({ coherent }) => Number(coherent)) / Math.max(1, blocks.length),
     longestGap: Math.max(0, ...gaps),
     edgeGap: Math.max(gaps[0] ?? 0, gaps.at(-1) ?? 0),
     endGap: gaps.at(-1) ?? 0,
+    hole: Math.max(0, ...holes.filter((length) => length > 1)),
     explained: energy > 0 ? total((block) => block.explained) / energy : 0,
     coherence: total((block) => block.coherence) / Math.max(1, blocks.length),
   };
+}
+
+/** How many blocks follow one another that are so, from the first to the last; 0 where none is. */
+function runs(blocks: readonly JudgedBlock[], so: (block: JudgedBlock) => boolean): number[] {
+  const signs = blocks.map((block) => (so(block) ? "x" : " ")).join("");
+  return signs.split(" ").map((run) => run.length);
 }
 
 function decibels(ratio: number): number {
