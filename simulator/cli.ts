@@ -19,10 +19,16 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
                                           seed; each repeat takes the next seed
       --reporter NAME                     progress (default), verbose, junit (junit.xml in the
                                           folder of --out) or json (results.json)
+      --recogniser "COMMAND" or ws://…    a real recogniser hears for the agent (docs/speech.md)
+      --record-dialogue NAME              record what a real model says, for scenarios that replay NAME
+      --model-endpoint URL  --model NAME  that model; its key is in LINECHECK_MODEL_KEY
+      --reporter NAME                     progress (default), junit, json, verbose
       --out FOLDER                        traces, ladders and recordings (default: out)
   linecheck up [options]              the lab stays up for your own agent; prints its settings
       --subscribe URL                     your agent's webhook for IncomingCall
       --port-base PORT                    fixed ports from this one on (default: any free ports)
+      --recogniser …  --record-dialogue NAME …   as above
+      --dialogue NAME                     the model says what was recorded under this name
       --out FOLDER                        trace and the lab's CA file (default: out)
   linecheck call [+NUMBER] [options]  one call from the terminal into a lab that is up
       --press DIGITS  --say TEXT  --wav FILE  --from +NUMBER

@@ -20,6 +20,7 @@ import {
   sbcName,
 } from "./lab/certificates.ts";
 import { readCustomers } from "./lab/customers.ts";
+import { type LabDialogue, openDialogue } from "./lab/dialogue.ts";
 import { addressOf, type HostTable, portOf, startDaemons, startTelephony } from "./lab/network.ts";
 import { type LabCallRequest, People, type QueueCall } from "./lab/people.ts";
 import { startAll } from "./lab/start-all.ts";
@@ -27,6 +28,8 @@ import { startVoices } from "./lab/voices.ts";
 import type { Script } from "./openai/script.ts";
 import type { OpenAi } from "./openai/server.ts";
 import type { Sbc } from "./sbc/sbc.ts";
+import { startEngine } from "./speech/engine.ts";
+import type { SpeechEngine } from "./speech/recogniser.ts";
 import type { Speech } from "./speech/server.ts";
 import { openTrace, type Trace } from "./trace.ts";
 
@@ -34,7 +37,10 @@ export { DrachtioUnavailable } from "./drachtio/real.ts";
 export { parseFault, parseSetting } from "./faults.ts";
 export { fixedServices } from "./lab/azure.ts";
 export type { LabCall } from "./lab/call.ts";
+export type { LabDialogue } from "./lab/dialogue.ts";
 export { NUMBERS } from "./lab/numbers.ts";
+export { DialogueError } from "./openai/dialogue.ts";
+export { EngineError } from "./speech/engine-link.ts";
 
 /** The project's folder: fixtures lie beside the simulator. */
 const HOME = resolve(dirname(fileURLToPath(import.meta.url)), "..");
@@ -54,6 +60,12 @@ export interface LabOptions {
   firstTokenMs?: number;
   /** From one of its tokens to the next. Default 15 ms. */
   tokenMs?: number;
+  /** A real recogniser for what agents hear: a command or `ws://…`; see docs/speech.md. */
+  recogniser?: string | undefined;
+  /** Answers from a recorded dialogue what the script does not; or records one. */
+  dialogue?: LabDialogue;
+  /** The built-in contact-centre script answers what is left. Default: that is an error. */
+  contactCentre?: boolean;
   /** Fixed ports and key, for an agent that is configured before the lab starts. Default: any. */
   services?: AzureAddresses;
   /** Which drachtio daemons the applications run on; see `LINECHECK_DRACHTIO` in the README. */
@@ -142,8 +154,10 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   );
   const { faults, ids } = planned(options);
   const fixtures = options.fixtures ?? join(HOME, "fixtures");
-  const [[voices], certificates] = await Promise.all([
+  const customers = readCustomers(join(fixtures, "customers.json"));
+  const [[voices], engine, certificates] = await Promise.all([
     startAll(opened, [startVoices({ audioFolder: join(fixtures, "audio") })]),
+    openEngine(options, clock, opened),
     options.certificates === undefined
       ? issueCertificates(clock, sbcCertificate)
       : configuredCertificates(options.certificates, sbcCertificate),
@@ -152,9 +166,16 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   const ground = { clock, trace, faults, certificates, sbcFqdn };
   const hosts: HostTable = new Map();
   const daemons = await startDaemons({ ...ground, hosts, drachtio: options.drachtio }, opened);
+  const backing =
+    options.dialogue === undefined
+      ? undefined
+      : opened.use(openDialogue(options.dialogue, { ...ground, fixtures, customers }));
   const azure = await startAzure(
     {
       ...ground,
+      backing,
+      engine,
+      contactCentre: options.contactCentre ?? false,
       voices,
       sbcPort: portOf(daemons.sbc, "tls"),
       at: options.services,
@@ -166,7 +187,6 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
     },
     opened,
   );
-  const customers = readCustomers(join(fixtures, "customers.json"));
   const { directRouting } = azure;
   for (const { name, host, port } of directRouting.names) hosts.set(name, { host, port });
   const telephony = await startTelephony(
@@ -177,6 +197,15 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
     await directRouting.waitForOnline(sbcFqdn, { timeoutMs: TRUNK_ONLINE_TIMEOUT_MS });
   }
   return { ...ground, voices, daemons, fixtures, customers, ...azure, ...telephony };
+}
+
+async function openEngine(
+  { recogniser }: LabOptions,
+  clock: Clock,
+  opened: AsyncDisposableStack,
+): Promise<SpeechEngine | undefined> {
+  if (recogniser === undefined) return undefined;
+  return opened.use(await startEngine({ clock, address: recogniser }));
 }
 
 /** What goes wrong on purpose, and the choices that have to be the same whenever it does. */

@@ -13,7 +13,8 @@ interface Rule {
 
 const keepLabel = (_match: string, label: string) => `${label}${MASK}`;
 
-const RULES: readonly Rule[] = [
+/** What opens a service to whoever reads it. */
+const CREDENTIALS: readonly Rule[] = [
   { name: "bearer token", pattern: /\b(Bearer(?:%20|\s)+)[\w.~+/=-]{8,}/gi, replace: keepLabel },
   { name: "HMAC signature", pattern: /(&Signature=)[\w+/=%]+/gi, replace: keepLabel },
   { name: "access key", pattern: /(accesskey=)[^;\s"]+/gi, replace: keepLabel },
@@ -32,6 +33,9 @@ const RULES: readonly Rule[] = [
     replace: keepLabel,
   },
   { name: "JSON web token", pattern: /\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*/g, replace: () => MASK },
+];
+
+const PERSONAL: readonly Rule[] = [
   {
     name: "payment card",
     // Blanks may be percent-encoded, as they are in a header's value.
@@ -50,7 +54,35 @@ const RULES: readonly Rule[] = [
 
 /** `text` with every secret replaced by a mask. */
 export function redact(text: string): string {
-  return RULES.reduce((masked, { pattern, replace }) => masked.replace(pattern, replace), text);
+  return [...CREDENTIALS, ...PERSONAL].reduce(
+    (masked, { pattern, replace }) => masked.replace(pattern, replace),
+    text,
+  );
+}
+
+/** A stretch of a text and what stands in its place. */
+export interface Replacement {
+  readonly start: number;
+  readonly end: number;
+  readonly by: string;
+}
+
+/** Where credentials stand in `text`; in order, and none within another. */
+export function credentialsIn(text: string): Replacement[] {
+  const found = CREDENTIALS.flatMap(({ pattern, replace }) =>
+    Array.from(text.matchAll(pattern), (match) => {
+      const [whole, ...groups] = match;
+      return { start: match.index, end: match.index + whole.length, by: replace(whole, ...groups) };
+    }),
+  );
+  return apart(found.toSorted((a, b) => a.start - b.start));
+}
+
+/** Of stretches that overlap, the first. */
+export function apart(sorted: readonly Replacement[]): Replacement[] {
+  const kept: Replacement[] = [];
+  for (const each of sorted) if (each.start >= (kept.at(-1)?.end ?? 0)) kept.push(each);
+  return kept;
 }
 
 /** Members of an object whose value is a secret, whatever it looks like. */
@@ -75,7 +107,7 @@ function redactAny(value: unknown): unknown {
 }
 
 /** Luhn's check, so that long identifiers and timestamps are left alone. */
-function isPaymentCard(text: string): boolean {
+export function isPaymentCard(text: string): boolean {
   const digits = Array.from(text.replaceAll(/%20|%2d|\D/gi, ""))
     .map(Number)
     .toReversed();

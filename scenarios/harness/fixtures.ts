@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Lab, startLab } from "../../simulator/lab.ts";
+import { type Lab, type LabOptions, startLab } from "../../simulator/lab.ts";
 import { textLadder } from "../../simulator/report/ladder.ts";
 import type { Trace } from "../../simulator/trace.ts";
 import { type AgentFixture, startAgents } from "./agents.ts";
@@ -87,6 +87,8 @@ export async function startRun(start: RunStart): Promise<ScenarioRun> {
         folder,
         drachtio: settings.drachtio,
         certificates: settings.certificates,
+        recogniser: settings.recogniser,
+        ...dialogueOf(start),
         ...(settings.services === undefined ? {} : { services: settings.services }),
         faults: [...(options.faults ?? []), ...settings.faults],
       }),
@@ -115,6 +117,14 @@ export async function startRun(start: RunStart): Promise<ScenarioRun> {
     await opened.disposeAsync();
     throw error;
   }
+}
+
+/** Replayed, unless it is the one that is being recorded. */
+function dialogueOf({ options, settings }: RunStart): Pick<LabOptions, "dialogue"> {
+  const { dialogue: name, lab } = options;
+  if (name === undefined) return {};
+  const record = settings.recording?.name === name ? settings.recording.endpoint : undefined;
+  return { dialogue: { ...lab?.dialogue, name, record } };
 }
 
 function closing(opened: AsyncDisposableStack, lab: Lab, folder: string): AsyncDisposable {

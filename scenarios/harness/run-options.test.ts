@@ -10,6 +10,8 @@ test("without settings a scenario runs once, with the bundled agent and nothing 
     services: undefined,
     drachtio: undefined,
     certificates: undefined,
+    recogniser: undefined,
+    recording: undefined,
     repeat: 1,
     disorder: undefined,
   });
@@ -24,12 +26,18 @@ test("what the command line says arrives, whatever characters a value holds", ()
     LINECHECK_PORT_BASE: "9000",
     LINECHECK_REPEAT: "3",
     LINECHECK_DISORDER: "29",
+    LINECHECK_RECORD_DIALOGUE: "balance",
+    LINECHECK_MODEL_ENDPOINT: "https://api.example/v1",
+    LINECHECK_MODEL_KEY: "k",
+    LINECHECK_RECOGNISER: "python3 engine.py",
   });
   expect(options).toMatchObject({
     folder: "elsewhere",
     agentEnvironment: { AGENT_COMPANY_NAME: "A, B=C", LOG_LEVEL: "" },
     agentUrl: "http://127.0.0.1:8080/events",
     services: { acsPort: 9000, openaiPort: 9003 },
+    recogniser: "python3 engine.py",
+    recording: { name: "balance", endpoint: { url: "https://api.example/v1", key: "k" } },
     repeat: 3,
     disorder: 29,
   });

@@ -1,6 +1,8 @@
 import { fixedServices, type LabOptions, parseFault, parseSetting } from "../../simulator/lab.ts";
 import { outFolder } from "./folder.ts";
 
+type Endpoint = NonNullable<NonNullable<LabOptions["dialogue"]>["record"]>;
+
 /**
  * What the command line says to each scenario's process. It travels in the environment, because
  * the test runner starts the processes.
@@ -20,6 +22,10 @@ export interface RunOptions {
   readonly drachtio: string | undefined;
   /** Folder of certificates those daemons were configured with. */
   readonly certificates: string | undefined;
+  /** A real recogniser instead of the lab's own (`--recogniser`). */
+  readonly recogniser: string | undefined;
+  /** The dialogue that is recorded instead of replayed, and with which model (`--record-dialogue`). */
+  readonly recording: { readonly name: string; readonly endpoint: Endpoint } | undefined;
   /** How often each scenario runs (`--repeat`). */
   readonly repeat: number;
   /** The seed of the first run's disorder (`--disorder`); each repeat takes the next. */
@@ -38,9 +44,20 @@ export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
     services: portBase === undefined ? undefined : fixedServices(Number(portBase)),
     drachtio: environment["LINECHECK_DRACHTIO"],
     certificates: environment["LINECHECK_CERTIFICATES"],
+    recogniser: environment["LINECHECK_RECOGNISER"],
+    recording: readRecording(environment),
     repeat: Number(environment["LINECHECK_REPEAT"] ?? "1"),
     disorder: disorder === undefined ? undefined : Number(disorder),
   };
+}
+
+function readRecording(environment: NodeJS.ProcessEnv): RunOptions["recording"] {
+  const name = environment["LINECHECK_RECORD_DIALOGUE"];
+  const url = environment["LINECHECK_MODEL_ENDPOINT"];
+  const model = environment["LINECHECK_MODEL"];
+  const key = environment["LINECHECK_MODEL_KEY"];
+  if (name === undefined || url === undefined || key === undefined) return undefined;
+  return { name, endpoint: { url, key, ...(model === undefined ? {} : { model }) } };
 }
 
 /** Entries are separated by line breaks: no other character is free in a header's value. */

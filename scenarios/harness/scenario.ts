@@ -15,6 +15,8 @@ export interface ScenarioOptions {
   readonly faults?: LabOptions["faults"];
   /** How the lab differs from the default: certificates, trunk settings, service delays. */
   readonly lab?: Omit<LabOptions, "faults" | "folder">;
+  /** Answers what `llm` does not: `fixtures/dialogues/NAME.json`, recorded with a real model. */
+  readonly dialogue?: string;
   /** Settings of the bundled agent that differ from the default, by environment name. */
   readonly agent?: Readonly<Record<string, string>>;
   /** True where the machine lacks what the scenario needs; it is counted as skipped, never as passed. */

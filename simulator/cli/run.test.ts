@@ -13,6 +13,10 @@ test.each([
   [["--agent-env", "NAME"], "--agent-env: expected name=value"],
   [["--agent", "nowhere"], "--agent: expected the agent's webhook URL"],
   [["--agent", "http://h/e", "--agent-env", "A=b"], "--agent-env changes the bundled agent"],
+  [["--model-endpoint", "http://h"], "have a use with --record-dialogue only"],
+  [["--record-dialogue", "A b"], "--record-dialogue: a name is made of"],
+  [["--record-dialogue", "a"], "needs --model-endpoint"],
+  [["--record-dialogue", "a", "--model-endpoint", "http://h"], "key in LINECHECK_MODEL_KEY"],
   [["--repeat", "0"], "--repeat: expected a whole number"],
   [["--disorder", "some"], "--disorder: expected a whole number"],
 ])("%j is refused before anything starts", async (args, message) => {

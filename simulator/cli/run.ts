@@ -4,6 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseFault, parseSetting } from "../faults.ts";
+import { DIALOGUE_OPTIONS, type Recording, recordingOf } from "./dialogue.ts";
 import {
   portBase,
   positiveInteger,
@@ -44,8 +45,11 @@ export async function run(args: string[]): Promise<number> {
       disorder: { type: "string" },
       reporter: { type: "string", default: "progress" },
       out: { type: "string", default: "out" },
+      recogniser: { type: "string" },
+      ...DIALOGUE_OPTIONS,
     },
   });
+  const recording = recordingOf(values, process.env["LINECHECK_MODEL_KEY"]);
   const reporter = REPORTERS[values.reporter];
   if (reporter === undefined) {
     throw new UsageError(
@@ -56,11 +60,10 @@ export async function run(args: string[]): Promise<number> {
   for (const file of positionals) checkFile(file);
   check("--fault", values.fault, parseFault);
   check("--agent-env", values["agent-env"], parseSetting);
-  if (values.agent !== undefined && values["agent-env"].length > 0) {
-    throw new UsageError("--agent-env changes the bundled agent: it has no use with --agent");
-  }
+  checkAgent(values.agent, values["agent-env"]);
   const out = resolve(values.out);
-  return startRunner(
+  const startedMs = Date.now();
+  const code = await startRunner(
     [
       ...positionals.map((file) => resolve(file)),
       `--reporter=${reporter}`,
@@ -82,6 +85,8 @@ export async function run(args: string[]): Promise<number> {
             LINECHECK_AGENT: webhookUrl("--agent", values.agent),
             LINECHECK_PORT_BASE: String(portBase(values["port-base"])),
           }),
+      ...recordingEnvironment(recording),
+      ...(values.recogniser === undefined ? {} : { LINECHECK_RECOGNISER: values.recogniser }),
       ...(values.title === undefined ? {} : { LINECHECK_TITLE: values.title }),
       LINECHECK_REPEAT: String(positiveInteger("--repeat", values.repeat)),
       ...(values.disorder === undefined
@@ -89,6 +94,28 @@ export async function run(args: string[]): Promise<number> {
         : { LINECHECK_DISORDER: String(positiveInteger("--disorder", values.disorder)) }),
     },
   );
+  if (recording !== undefined) checkRecorded(recording.name, startedMs);
+  return code;
+}
+
+/** Whoever mistypes a name would otherwise keep the old recording and not know. */
+function checkRecorded(name: string, startedMs: number): void {
+  const file = join(HOME, "fixtures/dialogues", `${name}.json`);
+  if (existsSync(file) && statSync(file).mtimeMs >= startedMs) return;
+  throw new UsageError(
+    `--record-dialogue: nothing was recorded: no scenario that ran replays ${JSON.stringify(name)} and asked the model`,
+  );
+}
+
+/** The key is in the environment already. */
+function recordingEnvironment(recording: Recording | undefined): Record<string, string> {
+  if (recording === undefined) return {};
+  const { name, endpoint } = recording;
+  return {
+    LINECHECK_RECORD_DIALOGUE: name,
+    LINECHECK_MODEL_ENDPOINT: endpoint.url,
+    ...(endpoint.model === undefined ? {} : { LINECHECK_MODEL: endpoint.model }),
+  };
 }
 
 function check(option: string, texts: readonly string[], parse: (text: string) => unknown): void {
@@ -100,6 +127,11 @@ function check(option: string, texts: readonly string[], parse: (text: string) =
       throw new UsageError(`${option}: ${reason}`, { cause: error });
     }
   }
+}
+
+function checkAgent(agent: string | undefined, settings: readonly string[]): void {
+  if (agent === undefined || settings.length === 0) return;
+  throw new UsageError("--agent-env changes the bundled agent: it has no use with --agent");
 }
 
 function checkFile(file: string): void {

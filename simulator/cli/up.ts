@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { fixedServices, type Lab, NUMBERS, startLab } from "../lab.ts";
-import { scriptContactCentre } from "../openai/contact-centre.ts";
+import { DialogueError, EngineError, fixedServices, type Lab, NUMBERS, startLab } from "../lab.ts";
 import { startControl } from "./control.ts";
+import { DIALOGUE_OPTIONS, recordingOf } from "./dialogue.ts";
 import { portBase, readArguments, UsageError, usesRunningDaemons, webhookUrl } from "./usage.ts";
 
 /** How long the agent may take to listen. */
@@ -25,8 +25,13 @@ export async function up(args: string[]): Promise<number> {
       subscribe: { type: "string" },
       "port-base": { type: "string" },
       out: { type: "string", default: "out" },
+      recogniser: { type: "string" },
+      ...DIALOGUE_OPTIONS,
+      dialogue: { type: "string" },
     },
   });
+  const record = recordingOf(values, process.env["LINECHECK_MODEL_KEY"]);
+  const name = record?.name ?? values.dialogue;
   const webhook =
     values.subscribe === undefined ? undefined : webhookUrl("--subscribe", values.subscribe);
   const base = values["port-base"];
@@ -38,9 +43,11 @@ export async function up(args: string[]): Promise<number> {
     folder: out,
     drachtio: process.env["LINECHECK_DRACHTIO"],
     certificates: process.env["LINECHECK_CERTIFICATES"],
+    contactCentre: true,
+    recogniser: values.recogniser,
+    ...(name === undefined ? {} : { dialogue: { name, record: record?.endpoint } }),
     ...(base === undefined ? {} : { services: fixedServices(portBase(base)) }),
   }).catch(explain);
-  scriptContactCentre(lab.script);
   const caFile = join(out, "lab-ca.pem");
   const stateFile = join(out, "lab.json");
   writeFileSync(caFile, lab.ca);
@@ -63,6 +70,12 @@ export async function up(args: string[]): Promise<number> {
 
 /** A port that is taken is the user's to free; anything else is ours. */
 function explain(error: unknown): never {
+  if (error instanceof DialogueError) {
+    throw new UsageError(`--dialogue: ${error.message}`, { cause: error });
+  }
+  if (error instanceof EngineError) {
+    throw new UsageError(`--recogniser: ${error.message}`, { cause: error });
+  }
   if (!(error instanceof Error && "code" in error && error.code === "EADDRINUSE")) throw error;
   throw new UsageError(`--port-base: a port is taken: ${error.message}`, { cause: error });
 }

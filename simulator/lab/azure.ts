@@ -7,8 +7,11 @@ import { type Acs, startAcs } from "../acs/server.ts";
 import { trunkOperations } from "../acs/trunk-rest.ts";
 import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
+import { scriptContactCentre } from "../openai/contact-centre.ts";
+import type { Backing } from "../openai/dialogue-player.ts";
 import { createScript, type Script } from "../openai/script.ts";
 import { type OpenAi, startOpenAi } from "../openai/server.ts";
+import type { SpeechEngine } from "../speech/recogniser.ts";
 import { type Speech, startSpeech } from "../speech/server.ts";
 import type { Trace } from "../trace.ts";
 import type { LabCertificates } from "./certificates.ts";
@@ -42,6 +45,12 @@ export interface AzureOptions {
   readonly firstTokenMs: number | undefined;
   readonly tokenMs: number | undefined;
   readonly directTransfer: boolean;
+  /** Recognises what agents hear. Default: the recogniser of the voices. */
+  readonly engine: SpeechEngine | undefined;
+  /** Answers what the script does not. */
+  readonly backing: Backing | undefined;
+  /** The built-in script answers what nobody else does. */
+  readonly contactCentre: boolean;
   readonly ids: IdSource | undefined;
   /** `address` for SBCs whose SIP server knows names by DNS only. */
   readonly routeBy: "name" | "address";
@@ -133,13 +142,15 @@ function startLabAcs(
   });
 }
 
-function startLabSpeech({ clock, trace, faults, voices, at }: AzureOptions): Promise<Speech> {
+function startLabSpeech(options: AzureOptions): Promise<Speech> {
+  const { clock, trace, faults, voices, engine, at } = options;
   return startSpeech({
     clock,
     faults,
     trace: trace.as("speech"),
     synthesiser: voices.synthesiser,
     recogniser: voices.recogniser,
+    ...(engine === undefined ? {} : { engine }),
     keys: [SERVICE_KEYS.speech],
     port: at?.speechPort ?? 0,
   });
@@ -147,11 +158,16 @@ function startLabSpeech({ clock, trace, faults, voices, at }: AzureOptions): Pro
 
 function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> {
   const { clock, trace, faults, at, voices, firstTokenMs = 150, tokenMs } = options;
+  const { backing, contactCentre } = options;
+  const fallback = createScript();
+  if (contactCentre) scriptContactCentre(fallback);
   return startOpenAi({
     clock,
     faults,
     trace: trace.as("openai"),
     script: spokenAhead(script, voices),
+    fallback,
+    ...(backing === undefined ? {} : { backing }),
     keys: [SERVICE_KEYS.openai],
     deployments: [DEPLOYMENT],
     port: at?.openaiPort ?? 0,

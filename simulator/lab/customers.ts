@@ -4,12 +4,13 @@ import { readFileSync } from "node:fs";
 export interface Customer {
   readonly id: string;
   readonly phoneNumber: string;
+  readonly name?: string;
 }
 
 export function readCustomers(file: string): readonly Customer[] {
   const entries: unknown = JSON.parse(readFileSync(file, "utf8"));
   if (Array.isArray(entries) && entries.every(isCustomer)) return entries;
-  throw new Error(`${file}: expected a list of objects with id and phoneNumber`);
+  throw new Error(`${file}: expected a list of objects with id, phoneNumber and perhaps a name`);
 }
 
 function isCustomer(entry: unknown): entry is Customer {
@@ -18,6 +19,7 @@ function isCustomer(entry: unknown): entry is Customer {
     "id" in entry &&
     typeof entry.id === "string" &&
     "phoneNumber" in entry &&
-    typeof entry.phoneNumber === "string"
+    typeof entry.phoneNumber === "string" &&
+    (!("name" in entry) || typeof entry.name === "string")
   );
 }

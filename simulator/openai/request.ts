@@ -3,6 +3,8 @@ import type { ChatMessage, Conversation } from "./script.ts";
 
 /** A chat request that passed the service's own checks. */
 export interface ChatRequest {
+  /** All of it, as it was sent. */
+  readonly body: Readonly<Record<string, unknown>>;
   readonly conversation: Conversation;
   readonly model: string;
   readonly stream: boolean;
@@ -39,6 +41,7 @@ export function readChatRequest(body: unknown): ChatRequest {
   };
   checkToolOrder(conversation.messages);
   return {
+    body,
     conversation,
     model: textOf(model),
     stream: stream === true,

@@ -11,6 +11,7 @@ import {
   type StreamPiece,
   streamPieces,
 } from "./chat.ts";
+import type { Backing } from "./dialogue-player.ts";
 import {
   DEPLOYMENT_NOT_FOUND,
   NOT_FOUND,
@@ -35,6 +36,10 @@ export interface OpenAiOptions {
   trace?: PartyTrace;
   faults?: FaultPlan;
   script: Script;
+  /** Answers chat completions that no rule of the script matches. */
+  backing?: Backing;
+  /** Answers what is left. Default: 404 `linecheck_unscripted`. */
+  fallback?: Script;
   /** Accepted keys, for `api-key` and for Bearer. */
   keys: readonly string[];
   /** Deployment names; any other is 404 `DeploymentNotFound`. */
@@ -176,8 +181,14 @@ class ChatService {
     const json = parseJson(body);
     if (route.api === "responses") return this.#responses.serve(response, json, route.azure);
     const chat = readChatRequest(json);
-    const reply = this.#model.answer(chat.conversation);
-    return this.#send(reply, chat, { ...exchange, route });
+    const routed = { ...exchange, route };
+    const reply = this.#model.scripted(chat.conversation);
+    if (reply !== undefined) return this.#send(reply, chat, routed);
+    const served = await this.#options.backing?.serve(chat.body, response);
+    if (served?.kind === "left") this.#tokens.left();
+    return served === undefined || served.kind === "unknown"
+      ? this.#send(this.#model.otherwise(chat.conversation, served?.why), chat, routed)
+      : this.#model.said(served.answer);
   }
 
   /** Checks credentials, path and deployment in the service's order. */

@@ -34,7 +34,7 @@ export class TokenStream {
     response: ServerResponse,
     events: readonly { readonly text: string; readonly pace: StreamPiece["pace"] }[],
   ): Promise<boolean> {
-    const { clock, trace = silentTrace, tokenMs = 15 } = this.#options;
+    const { clock, tokenMs = 15 } = this.#options;
     const gone = new AbortController();
     response.once("close", () => gone.abort());
     response.writeHead(200, {
@@ -52,10 +52,16 @@ export class TokenStream {
       return !gone.signal.aborted;
     } catch (error) {
       if (!gone.signal.aborted) throw error;
-      this.aborted += 1;
-      trace.record({ type: "model", kind: "abort", detail: "the client closed the stream" });
+      this.left();
       return false;
     }
+  }
+
+  /** Counts a client that went away before the end. */
+  left(): void {
+    const { trace = silentTrace } = this.#options;
+    this.aborted += 1;
+    trace.record({ type: "model", kind: "abort", detail: "the client closed the stream" });
   }
 
   get #firstTokenMs(): number {

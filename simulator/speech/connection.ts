@@ -16,6 +16,8 @@ export interface ServiceContext {
 
 /** Errors the client is told of by closing with 1007, as the service does with bad requests. */
 const BAD_REQUEST = 1007;
+/** … and what goes wrong in the service itself: the Speech SDK connects again and replays. */
+const INTERNAL_ERROR = 1011;
 const LIMIT_REASON_BYTES = 123;
 const CREDENTIALS = ["ocp-apim-subscription-key", "authorization"];
 /** Frequent messages are not listed in the trace. */
@@ -38,6 +40,7 @@ export class SpeechConnection {
   readonly #context: ServiceContext;
   #sending: Promise<void> = Promise.resolve();
   #late = 0;
+  #failed = false;
 
   constructor(socket: WebSocket, request: IncomingMessage, context: ServiceContext) {
     const url = urlOf(request);
@@ -90,6 +93,14 @@ export class SpeechConnection {
     const { code, message } = describe(error);
     this.#context.trace.record({ type: "error", code, message }, this.id);
     this.close(BAD_REQUEST, message);
+  }
+
+  /** The service cannot go on; the trace says why, the client only that. */
+  fail(error: unknown): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#context.trace.record({ type: "error", ...describe(error) }, this.id);
+    this.close(INTERNAL_ERROR, "Internal server error");
   }
 
   close(code: number, reason = ""): void {

@@ -22,16 +22,22 @@ export interface ListenOptions extends Expectation {
   segmentationSilenceMs?: number;
   /** Called as audio has been judged, after the events it gave rise to: how much of it, so far. */
   onProgress?: (heardMs: number) => void;
+  /** Nothing more will be heard; `finish` rejects with the same. */
+  onFailure?: (error: Error) => void;
+}
+
+/** Whatever makes text of audio: the template recogniser, or a real one that is plugged in. */
+export interface SpeechEngine {
+  listen(options: ListenOptions): Ear;
 }
 
 /**
  * Tells which known sentence was said. It knows what it was taught, in the voice it was taught it
  * in, and rejects everything else; it survives G.711, loss, gain and noise, not another voice.
  */
-export interface Recogniser extends AsyncDisposable {
+export interface Recogniser extends SpeechEngine, AsyncDisposable {
   /** The same text and audio twice count once. Ears that listen already know it from now on. */
   enrol(enrolment: Enrolment): Promise<void>;
-  listen(options: ListenOptions): Ear;
 }
 
 export class RecogniserError extends Error {

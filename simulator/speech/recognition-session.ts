@@ -2,7 +2,7 @@ import { type AudioFormat, bytesPerSample, decodeAudio, parseWavHeader } from ".
 import { jsonOf, type ServiceContext, type SpeechConnection } from "./connection.ts";
 import type { SpeechMessage } from "./framing.ts";
 import type { EarEvent } from "./listener.ts";
-import type { Ear, Recogniser } from "./recogniser.ts";
+import type { Ear, SpeechEngine } from "./recogniser.ts";
 import { RecognitionFaults } from "./recognition-faults.ts";
 import {
   type RecognitionDefaults,
@@ -18,7 +18,7 @@ export interface RecognitionDelays {
 }
 
 export interface RecognitionOptions extends ServiceContext {
-  recogniser: Recogniser;
+  engine: SpeechEngine;
   defaults: RecognitionDefaults;
   delays: RecognitionDelays;
 }
@@ -127,14 +127,18 @@ class RecognitionSession {
     open.givenMs += (samples.length * 1000) / open.format.rateHz;
     this.#faults.arrived(open.givenMs);
     if (this.#faults.deaf) return;
-    open.ear ??= this.#listen(open);
-    open.ear.accept(samples, open.format.rateHz);
+    try {
+      open.ear ??= this.#listen(open);
+      open.ear.accept(samples, open.format.rateHz);
+    } catch (error) {
+      this.#connection.fail(error);
+    }
   }
 
   #listen(open: OpenTurn): Ear {
     let heldBack = false;
     const { segmentationSilenceMs, languages, phrases } = open.settings;
-    return this.#options.recogniser.listen({
+    return this.#options.engine.listen({
       languages,
       phrases,
       segmentationSilenceMs: Math.max(SHORTEST_EAR_SILENCE_MS, segmentationSilenceMs),
@@ -142,6 +146,7 @@ class RecognitionSession {
         this.#trace(event);
         open.turn.hear(event);
       },
+      onFailure: (error) => this.#connection.fail(error),
       onProgress: (heardMs) => {
         open.turn.progress(heardMs);
         const aheadMs = open.givenMs - heardMs;
@@ -164,7 +169,7 @@ class RecognitionSession {
     const finished = open.ear?.finish() ?? Promise.resolve();
     finished.then(
       () => open.turn.finish(),
-      (error) => this.#connection.refuse(error),
+      (error) => this.#connection.fail(error),
     );
   }
 

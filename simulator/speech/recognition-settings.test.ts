@@ -13,6 +13,8 @@ test("without settings a turn is continuous and patient", () => {
     mode: "conversation",
     languages: ["en-US"],
     identifyLanguage: false,
+    languageOnce: false,
+    profanity: "masked",
     detailed: false,
     wordTimings: false,
     segmentationSilenceMs: 800,
@@ -52,11 +54,14 @@ test("what the Speech SDK writes into speech.context is understood", () => {
       bias: 1,
     },
     languageId: { languages: ["en-US", "de-DE"], mode: "DetectContinuous" },
+    enrichment: { profanity: "Removed" },
   };
   expect(settings(context)).toEqual({
     mode: "conversation",
     languages: ["en-US", "de-DE"],
     identifyLanguage: true,
+    languageOnce: false,
+    profanity: "removed",
     detailed: true,
     wordTimings: true,
     segmentationSilenceMs: 500,
@@ -76,6 +81,14 @@ test("the query counts where the context is silent", () => {
     segmentationSilenceMs: 300,
     initialSilenceMs: 900,
   });
+});
+
+test("the silence after speech ends a phrase where no segmentation silence is asked for", () => {
+  const detection = { trailingSilenceTimeout: 1200 };
+  expect(settings({ phraseDetection: detection }).segmentationSilenceMs).toBe(1200);
+  expect(settings({}, "endSilenceTimeoutMs=900").segmentationSilenceMs).toBe(900);
+  const query = "endSilenceTimeoutMs=900&segmentationSilenceTimeoutMs=300";
+  expect(settings({}, query).segmentationSilenceMs).toBe(300);
 });
 
 const segmentation = (value: object) => ({
@@ -102,6 +115,21 @@ test.each([
     "a maximum that is too short",
     segmentation({ segmentationSilenceTimeoutMs: 500, segmentationForcedTimeoutMs: 1000 }),
     "segmentationForcedTimeoutMs: expected 20000 to 70000, got 1000",
+  ],
+  [
+    "a fifth language at the start of the audio",
+    {
+      languageId: {
+        languages: ["en-US", "en-GB", "de-DE", "fr-FR", "es-ES"],
+        mode: "DetectAtAudioStart",
+      },
+    },
+    "languageId: at most 4 languages, got 5",
+  ],
+  [
+    "an unknown profanity option",
+    { enrichment: { profanity: "Shouted" } },
+    "Unsupported profanity option: shouted",
   ],
   [
     "words for a number",

@@ -1,3 +1,5 @@
+import type { Profanity } from "./profanity.ts";
+
 /** What a turn was asked for, from `speech.context` and the query; the context wins. */
 export interface RecognitionSettings {
   /** `interactive` is recognizeOnce: one phrase, then the turn is over. */
@@ -5,6 +7,8 @@ export interface RecognitionSettings {
   /** One, or those to choose from. */
   readonly languages: readonly string[];
   readonly identifyLanguage: boolean;
+  /** The language of the first phrase is that of all; `DetectAtAudioStart`. */
+  readonly languageOnce: boolean;
   readonly detailed: boolean;
   readonly wordTimings: boolean;
   readonly segmentationSilenceMs: number;
@@ -12,6 +16,7 @@ export interface RecognitionSettings {
   readonly longestPhraseMs: number;
   /** Phrases that are expected (`dgi`). */
   readonly phrases: readonly string[];
+  readonly profanity: Profanity;
 }
 
 export interface RecognitionDefaults {
@@ -40,7 +45,10 @@ const LONGEST_PHRASE_MS = 60_000;
 const SEGMENTATION_SILENCE_MS = { least: 100, most: 5000 };
 const SEGMENTATION_MAXIMUM_MS = { least: 20_000, most: 70_000 };
 const SILENCE_MS = { least: 0, most: 300_000 };
+/** As documented for language identification. */
+const LIMIT_LANGUAGES = { once: 4, continuous: 10 };
 const LANGUAGE = /^[a-z]{2,3}(-[A-Z][a-z]{3})?-([A-Z]{2}|\d{3})$/;
+const PROFANITIES: readonly Profanity[] = ["masked", "removed", "raw"];
 const MODES = ["interactive", "conversation", "dictation"] as const;
 
 export interface SettingsRequest {
@@ -59,7 +67,10 @@ export function readSettings({
   const mode = modeOf(path, context);
   const detection = field(context, "phraseDetection");
   const segmentation = field(field(detection, mode), "segmentation");
-  const candidates = strings(field(field(context, "languageId"), "languages"));
+  const identification = field(context, "languageId");
+  const candidates = strings(field(identification, "languages"));
+  const languageOnce = field(identification, "mode") === "DetectAtAudioStart";
+  checkCount(candidates, languageOnce);
   const language = text(field(detection, "language")) ?? query.get("language") ?? undefined;
   const output = field(context, "phraseOutput");
   const options = strings(field(field(output, "detailed"), "options"));
@@ -67,9 +78,13 @@ export function readSettings({
     mode,
     languages: checkedLanguages(candidates, language),
     identifyLanguage: candidates.length > 0,
+    languageOnce,
     detailed: (text(field(output, "format")) ?? query.get("format"))?.toLowerCase() === "detailed",
     wordTimings: options.includes("WordTimings") || query.get("wordLevelTimestamps") === "true",
-    ...segmentationOf(segmentation, query, defaults),
+    ...segmentationOf(segmentation, query, {
+      ...defaults,
+      segmentationSilenceMs: trailingSilence(detection, query) ?? defaults.segmentationSilenceMs,
+    }),
     initialSilenceMs:
       milliseconds(
         "initialSilenceTimeoutMs",
@@ -77,6 +92,7 @@ export function readSettings({
         SILENCE_MS,
       ) ?? (mode === "interactive" ? defaults.initialSilenceMs : defaults.continuousSilenceMs),
     phrases: phraseList(context),
+    profanity: profanityOf(text(field(field(context, "enrichment"), "profanity")), query),
   };
 }
 
@@ -92,6 +108,25 @@ function checkedLanguages(candidates: readonly string[], language: string | unde
     if (!LANGUAGE.test(each)) throw new SettingsError(`Unsupported language: ${each}`);
   }
   return languages;
+}
+
+function checkCount(languages: readonly string[], once: boolean): void {
+  const limit = once ? LIMIT_LANGUAGES.once : LIMIT_LANGUAGES.continuous;
+  if (languages.length <= limit) return;
+  throw new SettingsError(`languageId: at most ${limit} languages, got ${languages.length}`);
+}
+
+/** Silence after speech; a segmentation silence is more particular and wins. */
+function trailingSilence(detection: unknown, query: URLSearchParams): number | undefined {
+  const value = field(detection, "trailingSilenceTimeout") ?? query.get("endSilenceTimeoutMs");
+  return milliseconds("endSilenceTimeoutMs", value, SILENCE_MS);
+}
+
+function profanityOf(inContext: string | undefined, query: URLSearchParams): Profanity {
+  const asked = (inContext ?? query.get("profanity") ?? "masked").toLowerCase();
+  const known = PROFANITIES.find((each) => each === asked);
+  if (known !== undefined) return known;
+  throw new SettingsError(`Unsupported profanity option: ${asked}`);
 }
 
 function segmentationOf(

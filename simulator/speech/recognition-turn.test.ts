@@ -7,6 +7,8 @@ const SETTINGS: RecognitionSettings = {
   mode: "conversation",
   languages: ["en-US"],
   identifyLanguage: false,
+  languageOnce: false,
+  profanity: "masked",
   detailed: false,
   wordTimings: false,
   segmentationSilenceMs: 600,
@@ -209,6 +211,34 @@ test("the language is told to who asked which it is", () => {
     { Language: "en-GB", Confidence: "High" },
     { Language: "de-DE", Confidence: "Low" },
   ]);
+});
+
+test("a language that was identified at the start stays the only one", () => {
+  const settings = { identifyLanguage: true, languageOnce: true, languages: ["de-DE", "en-GB"] };
+  const { turn, sent } = open(settings);
+  turn.hear({ ...phrase("Hello.", 1000, 1500), language: "en-US" });
+  turn.progress(2100);
+  turn.hear({ type: "hypothesis", text: "Guten", ...at(2200, 2400), language: "de-DE" });
+  turn.hear({ ...phrase("Guten Tag.", 2200, 2700), language: "de-DE" });
+  const phrases = sent.filter(({ path }) => path === "speech.phrase");
+  expect(phrases.map(({ body }) => [body.RecognitionStatus, body.DisplayText])).toEqual([
+    ["Success", "Hello."],
+    ["NoMatch", ""],
+  ]);
+  expect(sent.some(({ path }) => path === "speech.hypothesis")).toBe(false);
+});
+
+test.each([
+  ["masked", "What the **** is this?"],
+  ["removed", "What the is this?"],
+  ["raw", "What the fuck is this?"],
+] as const)("strong language is %s as asked, but not in the lexical form", (profanity, text) => {
+  const { turn, sent } = open({ profanity, detailed: true });
+  turn.hear(phrase("What the fuck is this?", 1000, 1500));
+  turn.progress(2100);
+  const body = sent.find(({ path }) => path === "speech.phrase")?.body;
+  expect(body?.DisplayText).toBe(text);
+  expect(body?.NBest).toMatchObject([{ Display: text, Lexical: "what the fuck is this" }]);
 });
 
 test("a turn that is told to end does so after the phrase that is being told", () => {

@@ -1,6 +1,7 @@
 import { languageAmong } from "./expectation.ts";
 import type { Word } from "./flite.ts";
 import type { EarEvent } from "./listener.ts";
+import { withoutProfanity } from "./profanity.ts";
 import type { RecognitionSettings } from "./recognition-settings.ts";
 
 /** The service counts time in units of 100 ns. */
@@ -50,6 +51,8 @@ export class RecognitionTurn {
   #announced = false;
   #quietSinceMs = 0;
   #heardMs = 0;
+  /** The first phrase's, where one language counts for the whole turn. */
+  #spoken: string | undefined;
   #ending = false;
   #over = false;
 
@@ -61,8 +64,10 @@ export class RecognitionTurn {
     return this.#over;
   }
 
-  hear(event: EarEvent): void {
+  hear(heard: EarEvent): void {
     if (this.#over) return;
+    const event = this.#understood(heard);
+    if (event === undefined) return;
     switch (event.type) {
       case "onset":
         this.#begin(event.startMs);
@@ -83,6 +88,16 @@ export class RecognitionTurn {
         if (!this.#over) this.#conclude(this.#emptyPhrase("NoMatch", event), event.endMs);
         break;
     }
+  }
+
+  /** After the language was identified at the start, nothing in another one is understood. */
+  #understood(event: EarEvent): EarEvent | undefined {
+    const { languageOnce, languages } = this.#options.settings;
+    if (!languageOnce || event.language === undefined) return event;
+    const language = languageAmong(languages, event.language);
+    if (event.type === "phrase") this.#spoken ??= language;
+    if (this.#spoken === undefined || this.#spoken === language) return event;
+    return event.type === "phrase" ? { ...event, type: "noMatch", text: "" } : undefined;
   }
 
   /** So much audio has been judged. */
@@ -132,7 +147,7 @@ export class RecognitionTurn {
       path: "speech.hypothesis",
       body: {
         Id: this.#options.newId(),
-        Text: lexical(words),
+        Text: withoutProfanity(lexical(words), this.#options.settings.profanity),
         ...placed(before?.startMs ?? startMs, endMs),
         ...this.#language(language),
       },
@@ -163,22 +178,24 @@ export class RecognitionTurn {
   }
 
   #recognised({ text, startMs, endMs, confidence, words, language }: Phrase): TurnMessage {
-    const { detailed, wordTimings } = this.#options.settings;
+    const { detailed, wordTimings, profanity } = this.#options.settings;
+    const display = withoutProfanity(text, profanity);
     const plain = lexical(text);
     const body: Record<string, unknown> = {
       Id: this.#options.newId(),
       RecognitionStatus: "Success",
       ...placed(startMs, endMs),
       ...this.#language(language),
-      DisplayText: text,
+      DisplayText: display,
     };
     if (!detailed) return { path: "speech.phrase", body };
-    const best = { Confidence: confidence, Lexical: plain, ITN: plain, MaskedITN: plain };
+    const masked = withoutProfanity(plain, profanity);
+    const best = { Confidence: confidence, Lexical: plain, ITN: plain, MaskedITN: masked };
     const timed = words.map((word) => ({
       Word: lexical(word.text),
       ...ticksOf(word.startMs, word.startMs + word.durationMs),
     }));
-    body.NBest = [{ ...best, Display: text, ...(wordTimings ? { Words: timed } : {}) }];
+    body.NBest = [{ ...best, Display: display, ...(wordTimings ? { Words: timed } : {}) }];
     return { path: "speech.phrase", body };
   }
 

@@ -9,7 +9,7 @@ import type { FaultPlan } from "../faults.ts";
 import type { PartyTrace } from "../trace.ts";
 import { SpeechConnection, urlOf } from "./connection.ts";
 import { credentials } from "./credentials.ts";
-import type { Recogniser } from "./recogniser.ts";
+import type { Recogniser, SpeechEngine } from "./recogniser.ts";
 import { type RecognitionDelays, serveRecognition } from "./recognition-session.ts";
 import { RECOGNITION_DEFAULTS, type RecognitionDefaults } from "./recognition-settings.ts";
 import { answerRest } from "./rest.ts";
@@ -20,7 +20,10 @@ export interface SpeechOptions {
   clock: Clock;
   trace: PartyTrace;
   synthesiser: Synthesiser;
+  /** Learns what is synthesised, so that the lab's ears know it. */
   recogniser: Recogniser;
+  /** Recognises what clients send. Default: the recogniser. */
+  engine?: SpeechEngine;
   /** Subscription keys that are let in. */
   keys: readonly string[];
   /** Default 127.0.0.1. */
@@ -120,6 +123,7 @@ class SpeechService {
       const session = recognises
         ? serveRecognition(connection, {
             ...context,
+            engine: this.#options.engine ?? this.#options.recogniser,
             defaults: { ...RECOGNITION_DEFAULTS, ...this.#options.recognition },
             delays: { hypothesisMs: 0, phraseMs: 0, ...this.#options.delays },
           })
