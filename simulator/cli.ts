@@ -17,12 +17,11 @@ const HELP = `linecheck: a voice agent's whole telephone world on one machine, s
       --repeat N                          run each scenario N times
       --disorder SEED                     what ACS posts comes late, twice and out of order by this
                                           seed; each repeat takes the next seed
-      --reporter NAME                     progress (default), verbose, junit (junit.xml in the
-                                          folder of --out) or json (results.json)
       --recogniser "COMMAND" or ws://…    a real recogniser hears for the agent (docs/speech.md)
       --record-dialogue NAME              record what a real model says, for scenarios that replay NAME
       --model-endpoint URL  --model NAME  that model; its key is in LINECHECK_MODEL_KEY
-      --reporter NAME                     progress (default), junit, json, verbose
+      --reporter NAME                     progress (default), verbose, junit (junit.xml in the
+                                          folder of --out) or json (results.json)
       --out FOLDER                        traces, ladders and recordings (default: out)
   linecheck up [options]              the lab stays up for your own agent; prints its settings
       --subscribe URL                     your agent's webhook for IncomingCall

@@ -20,11 +20,12 @@ import {
   sbcName,
 } from "./lab/certificates.ts";
 import { readCustomers } from "./lab/customers.ts";
-import { type LabDialogue, openDialogue } from "./lab/dialogue.ts";
+import { type DialogueGround, type LabDialogue, openDialogue } from "./lab/dialogue.ts";
 import { addressOf, type HostTable, portOf, startDaemons, startTelephony } from "./lab/network.ts";
 import { type LabCallRequest, People, type QueueCall } from "./lab/people.ts";
 import { startAll } from "./lab/start-all.ts";
 import { startVoices } from "./lab/voices.ts";
+import type { Backing } from "./openai/dialogue-player.ts";
 import type { Script } from "./openai/script.ts";
 import type { OpenAi } from "./openai/server.ts";
 import type { Sbc } from "./sbc/sbc.ts";
@@ -166,16 +167,13 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   const ground = { clock, trace, faults, certificates, sbcFqdn };
   const hosts: HostTable = new Map();
   const daemons = await startDaemons({ ...ground, hosts, drachtio: options.drachtio }, opened);
-  const backing =
-    options.dialogue === undefined
-      ? undefined
-      : opened.use(openDialogue(options.dialogue, { ...ground, fixtures, customers }));
+  const backing = openBacking(options, { ...ground, fixtures, customers }, opened);
   const azure = await startAzure(
     {
       ...ground,
       backing,
       engine,
-      contactCentre: options.contactCentre ?? false,
+      contactCentre: options.contactCentre,
       voices,
       sbcPort: portOf(daemons.sbc, "tls"),
       at: options.services,
@@ -197,6 +195,14 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
     await directRouting.waitForOnline(sbcFqdn, { timeoutMs: TRUNK_ONLINE_TIMEOUT_MS });
   }
   return { ...ground, voices, daemons, fixtures, customers, ...azure, ...telephony };
+}
+
+function openBacking(
+  { dialogue }: LabOptions,
+  ground: DialogueGround,
+  opened: AsyncDisposableStack,
+): Backing | undefined {
+  return dialogue === undefined ? undefined : opened.use(openDialogue(dialogue, ground));
 }
 
 async function openEngine(

@@ -50,12 +50,7 @@ export async function run(args: string[]): Promise<number> {
     },
   });
   const recording = recordingOf(values, process.env["LINECHECK_MODEL_KEY"]);
-  const reporter = REPORTERS[values.reporter];
-  if (reporter === undefined) {
-    throw new UsageError(
-      `--reporter: expected one of ${Object.keys(REPORTERS).join(", ")}, got ${JSON.stringify(values.reporter)}`,
-    );
-  }
+  const reporter = reporterFile(values.reporter);
   const results = RESULTS[values.reporter];
   for (const file of positionals) checkFile(file);
   check("--fault", values.fault, parseFault);
@@ -98,12 +93,19 @@ export async function run(args: string[]): Promise<number> {
   return code;
 }
 
+function reporterFile(name: string): string {
+  const file = REPORTERS[name];
+  if (file !== undefined) return file;
+  const known = Object.keys(REPORTERS).join(", ");
+  throw new UsageError(`--reporter: expected one of ${known}, got ${JSON.stringify(name)}`);
+}
+
 /** Whoever mistypes a name would otherwise keep the old recording and not know. */
 function checkRecorded(name: string, startedMs: number): void {
   const file = join(HOME, "fixtures/dialogues", `${name}.json`);
   if (existsSync(file) && statSync(file).mtimeMs >= startedMs) return;
   throw new UsageError(
-    `--record-dialogue: nothing was recorded: no scenario that ran replays ${JSON.stringify(name)} and asked the model`,
+    `--record-dialogue: nothing was recorded: no scenario that ran has the dialogue ${JSON.stringify(name)} and got an answer of the model`,
   );
 }
 

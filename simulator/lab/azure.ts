@@ -50,7 +50,7 @@ export interface AzureOptions {
   /** Answers what the script does not. */
   readonly backing: Backing | undefined;
   /** The built-in script answers what nobody else does. */
-  readonly contactCentre: boolean;
+  readonly contactCentre: boolean | undefined;
   readonly ids: IdSource | undefined;
   /** `address` for SBCs whose SIP server knows names by DNS only. */
   readonly routeBy: "name" | "address";
@@ -158,7 +158,7 @@ function startLabSpeech(options: AzureOptions): Promise<Speech> {
 
 function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> {
   const { clock, trace, faults, at, voices, firstTokenMs = 150, tokenMs } = options;
-  const { backing, contactCentre } = options;
+  const { backing, contactCentre = false } = options;
   const fallback = createScript();
   if (contactCentre) scriptContactCentre(fallback);
   return startOpenAi({

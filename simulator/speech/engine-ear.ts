@@ -94,6 +94,7 @@ export class EngineEar implements Ear {
   }
 
   #taken(): void {
+    if (this.#ended) return;
     this.#stalled?.cancel();
     this.#stalled = this.#link.pendingBytes > 0 ? this.#patience() : undefined;
     if (!this.#reports) this.#progress(this.#sentMs - this.#pendingMs);
