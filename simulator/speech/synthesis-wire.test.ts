@@ -1,0 +1,163 @@
+import * as sdk from "microsoft-cognitiveservices-speech-sdk";
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
+import { systemClock } from "../clock.ts";
+import { faultPlan } from "../faults.ts";
+import { openTrace, type Trace } from "../trace.ts";
+import { type Recogniser, startRecogniser } from "./recogniser.ts";
+import { type Speech, startSpeech } from "./server.ts";
+import { type Synthesiser, startSynthesiser } from "./synthesiser.ts";
+
+const clock = systemClock();
+const faults = faultPlan();
+const LONG = "Your next payment is due on the first of March. Is there anything else?";
+let trace: Trace;
+let synthesiser: Synthesiser;
+let recogniser: Recogniser;
+let speech: Speech;
+
+beforeAll(async () => {
+  trace = openTrace({ clock });
+  [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
+  const log = trace.as("speech");
+  // Pieces of 40 ms, ten times as fast as they sound, the first after 120 ms.
+  const pace = { chunkMs: 40, speed: 10, firstByteMs: 120 };
+  const keys = ["k"];
+  speech = await startSpeech({ clock, trace: log, synthesiser, recogniser, keys, faults, pace });
+});
+afterAll(async () => {
+  await speech[Symbol.asyncDispose]();
+  await synthesiser[Symbol.asyncDispose]();
+  await recogniser[Symbol.asyncDispose]();
+});
+beforeEach(() => faults.clear());
+
+/** Closed after the test; `closed` if the test does that itself, for it can be done once only. */
+function open({ closed = false } = {}): sdk.SpeechSynthesizer {
+  const settings = sdk.SpeechConfig.fromHost(new URL(speech.url), "k");
+  settings.speechSynthesisOutputFormat = sdk.SpeechSynthesisOutputFormat.Raw8Khz8BitMonoMULaw;
+  const synthesizer = new sdk.SpeechSynthesizer(settings, null);
+  if (!closed) onTestFinished(() => synthesizer.close());
+  return synthesizer;
+}
+
+function speak(synthesizer: sdk.SpeechSynthesizer, text: string) {
+  return new Promise<sdk.SpeechSynthesisResult>((resolve, reject) => {
+    synthesizer.speakTextAsync(text, resolve, reject);
+  });
+}
+
+/** Resolves with the first audio of the next utterance. */
+function firstAudio(synthesizer: sdk.SpeechSynthesizer): Promise<number> {
+  return new Promise((resolve) => {
+    synthesizer.synthesizing = (_, { result }) => resolve(result.audioData.byteLength);
+  });
+}
+
+test("audio comes in pieces of the size, at the pace and after the time that were set", async () => {
+  const synthesizer = open();
+  const sizes: number[] = [];
+  synthesizer.synthesizing = (_, { result }) => sizes.push(result.audioData.byteLength);
+  const startedMs = clock.now();
+  const { audioData } = await speak(synthesizer, LONG);
+  const tookMs = clock.now() - startedMs;
+  expect(Math.max(...sizes)).toBe(40 * 8);
+  expect(sizes.length).toBeGreaterThanOrEqual(audioData.byteLength / 320);
+  expect(tookMs).toBeGreaterThanOrEqual(120 + audioData.byteLength / 8 / 10 - 10);
+});
+
+test("closing in mid-speech ends the audio, and the application is told nothing", async () => {
+  const synthesizer = open({ closed: true });
+  const audible = firstAudio(synthesizer);
+  const from = trace.events.length;
+  let told = false;
+  void speak(synthesizer, LONG).finally(() => {
+    told = true;
+  });
+  await audible;
+  synthesizer.close();
+  const closed = await trace.waitFor((event) => event.type === "socket" && event.kind === "close", {
+    timeoutMs: 5000,
+    what: "close of the synthesis",
+    from,
+  });
+  expect(closed).toMatchObject({ detail: { code: 1000 } });
+  await speak(open(), "Yes.");
+  expect(told).toBe(false);
+});
+
+/** What the SDK keeps to itself: the way in which it would stop, were there a public one. */
+interface Stoppable {
+  readonly privAdapter: { stopSpeaking(): Promise<void> };
+}
+
+test("a stop message ends the turn with what was said, and the connection serves the next", async () => {
+  const synthesizer = open();
+  const whole = await speak(synthesizer, LONG);
+  const from = trace.events.length;
+  const audible = firstAudio(synthesizer);
+  const speaking = speak(synthesizer, LONG);
+  await audible;
+  void (synthesizer as unknown as Stoppable).privAdapter.stopSpeaking();
+  const { reason, audioData } = await speaking;
+  expect(reason).toBe(sdk.ResultReason.SynthesizingAudioCompleted);
+  expect(audioData.byteLength).toBeGreaterThan(0);
+  expect(audioData.byteLength).toBeLessThan(whole.audioData.byteLength);
+  expect((await speak(synthesizer, LONG)).audioData).toEqual(whole.audioData);
+  const later = trace.events.slice(from);
+  expect(later.some((event) => event.type === "socket" && event.kind === "open")).toBe(false);
+  expect(later).toContainEqual(
+    expect.objectContaining({ kind: "synthesis.control", detail: { action: "stop" } }),
+  );
+});
+
+test("a close with 1000 in mid-speech leaves the application waiting", async () => {
+  faults.add({ name: "speech.drop-synthesis", with: { code: 1000, afterMs: 200 }, times: 1 });
+  const from = trace.events.length;
+  let told = false;
+  void speak(open(), LONG).finally(() => {
+    told = true;
+  });
+  await trace.waitFor((event) => event.type === "socket" && event.kind === "close", {
+    timeoutMs: 5000,
+    what: "close of the synthesis",
+    from,
+  });
+  await speak(open(), "Yes.");
+  expect(told).toBe(false);
+});
+
+test("audio without its announcement ends the client's reading without a word", async () => {
+  faults.add({ name: "speech.no-response", times: 1 });
+  const from = trace.events.length;
+  let told = false;
+  void speak(open(), "Yes.").finally(() => {
+    told = true;
+  });
+  await trace.waitFor((event) => event.type === "socket" && event.kind === "turn.end", {
+    timeoutMs: 5000,
+    what: "end of the turn",
+    from,
+  });
+  await speak(open(), "No.");
+  expect(told).toBe(false);
+});
+
+test("text that arrives in pieces is heard before its end", async () => {
+  const synthesizer = open();
+  synthesizer.properties.setProperty(
+    "SpeechServiceConnection_Endpoint",
+    `${speech.url.replace("http", "ws")}/cognitiveservices/websocket/v2`,
+  );
+  const request = new sdk.SpeechSynthesisRequest(sdk.SpeechSynthesisRequestInputType.TextStream);
+  const audible = firstAudio(synthesizer);
+  const spoken = new Promise<sdk.SpeechSynthesisResult>((resolve, reject) => {
+    synthesizer.speakAsync(request, resolve, reject);
+  });
+  request.inputStream.write("Good morning. How");
+  expect(await audible).toBeGreaterThan(0);
+  request.inputStream.write(" can I help?");
+  request.inputStream.close();
+  const { audioData } = await spoken;
+  const { durationMs } = await synthesiser.synthesise({ text: "Good morning. How can I help?" });
+  expect(audioData.byteLength).toBe(durationMs * 8);
+});
