@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import type { Clock } from "../clock.ts";
+import { listenAt } from "../sip/listener.ts";
 import { encodeFrame, type Frame, FrameDecoder } from "./frame.ts";
 
 /** Bounds of a control connection, so that no application can take the daemon down. */
@@ -103,8 +104,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
 }
 
 async function listen(server: Server, host: string, port: number): Promise<Server> {
-  server.listen(port, host);
-  await once(server, "listening");
+  await listenAt(server, { host, port });
   return server;
 }
 
