@@ -38,7 +38,8 @@ scenario(
 
     for (const call of calls) {
       expect(call.bargeIns).toHaveLength(2);
-      expect(call).toGoQuietWithin();
+      // Two callers at once share the machine; what one may expect is in barge-in.scenario.ts.
+      expect(call).toGoQuietWithin(600);
       expect(call).toHaveResponseTime({ p50Ms: 1500, p95Ms: 2500 });
       await call.hangsUp();
     }
