@@ -21,9 +21,11 @@ const LIMIT_TEMPLATES = 2000;
 const templates: Template[] = [];
 const listeners = new Map<number, { listener: Listener; progress: boolean }>();
 
+/** What is told when everything that came together has been done. */
+let answers: RecogniserAnswer[] = [];
+
 function send(answer: RecogniserAnswer): void {
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
-  parentPort?.postMessage(answer);
+  answers.push(answer);
 }
 
 function enrol(enrolment: Enrolment): void {
@@ -66,4 +68,10 @@ function perform(job: RecogniserJob): void {
   }
 }
 
-parentPort?.on("message", perform);
+parentPort?.on("message", (jobs: RecogniserJob[]) => {
+  jobs.forEach(perform);
+  const told = answers;
+  answers = [];
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
+  if (told.length > 0) parentPort?.postMessage(told);
+});

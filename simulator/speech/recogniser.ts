@@ -123,7 +123,7 @@ function startWorker() {
     for (const { reject } of waiting.values()) reject(new RecogniserError(message));
     waiting.clear();
   };
-  worker.on("message", (answer: RecogniserAnswer) => {
+  const take = (answer: RecogniserAnswer) => {
     if (answer.answer === "event") listeners.get(answer.ear)?.onEvent(answer.event);
     else if (answer.answer === "progress") listeners.get(answer.ear)?.onProgress?.(answer.heardMs);
     else {
@@ -131,13 +131,21 @@ function startWorker() {
       waiting.delete(answer.serial);
       if (waiting.size === 0) worker.unref();
     }
-  });
+  };
+  worker.on("message", (answers: RecogniserAnswer[]) => answers.forEach(take));
   worker.on("error", (error) => fail(`the recogniser failed: ${String(error)}`));
   worker.on("exit", () => fail("the recogniser is closed"));
 
-  const tell = (job: RecogniserJob) => {
+  // Crossing to a thread costs more than a frame's audio: what one turn of the event loop brought
+  // goes over together, which is one frame while little happens, and many under load.
+  const outbox: RecogniserJob[] = [];
+  const post = () => {
+    const jobs = outbox.splice(0);
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
-    if (!closed) worker.postMessage(job);
+    if (!closed) worker.postMessage(jobs);
+  };
+  const tell = (job: RecogniserJob) => {
+    if (outbox.push(job) === 1) setImmediate(post);
   };
   return {
     tell,
