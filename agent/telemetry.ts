@@ -24,7 +24,7 @@ export function createLogger(
     level: config.logLevel,
     base: { service: "agent" },
     redact: { paths: MASKED.flatMap((name) => [name, `*.${name}`]), censor: "•••" },
-    serializers: { err: describeError },
+    serializers: { err: (error: unknown) => (isDescribed(error) ? error : describeError(error)) },
   };
   return destination === undefined ? pino(options) : pino(options, destination);
 }
@@ -34,6 +34,19 @@ export function createLogger(
  * messages with telephone numbers in URLs, so neither object nor message is logged as it is.
  */
 export function describeError(error: unknown): object {
+  const description = descriptionOf(error);
+  described.add(description);
+  return description;
+}
+
+/** What the logger is given is described already; doing it twice would leave nothing of it. */
+const described = new WeakSet<object>();
+
+function isDescribed(error: unknown): boolean {
+  return typeof error === "object" && error !== null && described.has(error);
+}
+
+function descriptionOf(error: unknown): object {
   if (!(error instanceof Error)) return { type: typeof error };
   const fields = Object.entries(error).filter(([name]) => name === "code" || name === "statusCode");
   const place = error.stack?.split("\n").find((line) => line.trimStart().startsWith("at "));
