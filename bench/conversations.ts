@@ -1,12 +1,12 @@
 /**
  * Concurrent conversations: `node bench/conversations.ts [--calls 1,5,10,20,30]`. Each call lasts 60 s:
  * menu, greeting, then five questions of its own, one every 10 s, and five answers; the calls begin
- * evenly spread over the first 10 s. The agent runs in a thread of its own. No ear is put on the
- * callers' lines meanwhile; afterwards their recordings are judged: the recogniser, which also knows
- * the answers of another call, has to find this call's answers and no other sentence, and a gap is
- * what the jitter buffer had to make up, or silence where the answer's own audio speaks. The agent's
- * record has to hold the questions and answers word for word. With --ears the callers' lines are
- * listened to while they speak, as in a scenario.
+ * evenly spread over the first 10 s. What is said was synthesised before. The agent runs in a thread
+ * of its own. No ear is put on the callers' lines meanwhile; afterwards their recordings are judged:
+ * the recogniser, which also knows the answers of another call, has to find this call's answers and
+ * no other sentence, and a gap is what the jitter buffer had to make up, or silence where the
+ * answer's own audio speaks. The agent's record has to hold the questions and answers word for word.
+ * With --ears the callers' lines are listened to while they speak, as in a scenario.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -38,6 +38,7 @@ const { values: options } = parseArgs({
 const CALL_MS = 60_000;
 const FIRST_QUESTION_MS = 8000;
 const TURN_MS = 10_000;
+const CALLER_VOICE = "en-US-AndrewNeural";
 const AGENT_VOICE = "en-US-AvaMultilingualNeural";
 const GREETING = "How can I help you today?";
 const TOPICS = ["invoice", "contract", "refund", "router", "password"];
@@ -190,7 +191,11 @@ async function run(calls: number): Promise<{ verdicts: Verdict[]; load: Load }> 
   const agent = await startAgentThread({ ...lab.agentEnvironment, ...settings });
   await lab.useAgent(agent.webhookUrl);
   const indices = Array.from({ length: calls }, (_, index) => index);
-  for (const { question, reply } of indices.flatMap(turnsOf)) lab.script.when(question).says(reply);
+  for (const { question, reply } of indices.flatMap(turnsOf)) {
+    lab.script.when(question).says(reply);
+    await lab.voices.audioOf(question, CALLER_VOICE);
+    await lab.voices.audioOf(reply, AGENT_VOICE);
+  }
 
   const loop = monitorEventLoopDelay({ resolution: 1 });
   const before = { cpu: process.cpuUsage(), at: performance.now() };

@@ -24,7 +24,7 @@ import { type DialogueGround, type LabDialogue, openDialogue } from "./lab/dialo
 import { addressOf, type HostTable, portOf, startDaemons, startTelephony } from "./lab/network.ts";
 import { type LabCallRequest, People, type QueueCall } from "./lab/people.ts";
 import { startAll } from "./lab/start-all.ts";
-import { startVoices } from "./lab/voices.ts";
+import { startVoices, type Voices } from "./lab/voices.ts";
 import type { Backing } from "./openai/dialogue-player.ts";
 import type { Script } from "./openai/script.ts";
 import type { OpenAi } from "./openai/server.ts";
@@ -95,6 +95,8 @@ export interface Lab extends AsyncDisposable {
   readonly queue: Queue;
   readonly speech: Speech;
   readonly openai: OpenAi;
+  /** What synthesises and recognises; speech that is prepared with it costs nothing in a call. */
+  readonly voices: Voices;
   /** SIP over UDP and WebSocket for callers of their own: `sip:host:port`, `ws://host:port`. */
   readonly carrierAddress: { readonly udp: string; readonly ws: string };
   /** The lab authority's certificate, for `NODE_EXTRA_CA_CERTS`. */
