@@ -7,7 +7,7 @@ import * as sdk from "microsoft-cognitiveservices-speech-sdk";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { WebSocketServer } from "ws";
 import { systemClock } from "../clock.ts";
-import { openTrace } from "../trace.ts";
+import { openTrace, type Trace } from "../trace.ts";
 import { type EngineOptions, startEngine } from "./engine.ts";
 import { type EarEvent, type Recogniser, startRecogniser } from "./recogniser.ts";
 import { startSpeech } from "./server.ts";
@@ -103,8 +103,8 @@ async function recognise(
   samples: Int16Array,
   {
     prepare = () => {},
-    live = false,
-  }: { prepare?: (recognizer: sdk.SpeechRecognizer) => void; live?: boolean } = {},
+    live,
+  }: { prepare?: (recognizer: sdk.SpeechRecognizer) => void; live?: Trace } = {},
 ): Promise<Outcome> {
   const stream = sdk.AudioInputStream.createPushStream();
   const recognizer = new sdk.SpeechRecognizer(settings, sdk.AudioConfig.fromStreamInput(stream));
@@ -114,7 +114,7 @@ async function recognise(
   recognizer.recognizing = (_, { result }) => outcome.hypotheses.push(result.text);
   recognizer.recognized = (_, { result }) => {
     outcome.results.push(result);
-    if (!live || outcome.results.length > 1) return;
+    if (live === undefined || outcome.results.length > 1) return;
     silence?.cancel();
     stream.close();
   };
@@ -126,9 +126,17 @@ async function recognise(
   const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
   for (let at = 0; at < bytes.length; at += 3200) stream.write(bytes.slice(at, at + 3200).buffer);
   // A caller who is on the telephone: there is audio until something was understood.
-  using silence = live ? clock.every(20, () => stream.write(new ArrayBuffer(3200))) : undefined;
-  if (!live) stream.close();
+  // None while a connection closes: the SDK would send, fail and replay without end.
+  let closing = false;
+  const stop = live?.subscribe((event) => {
+    if (event.type === "error") closing = true;
+    if (event.type === "socket" && event.kind === "close") closing = false;
+  });
+  const speak = () => closing || stream.write(new ArrayBuffer(3200));
+  using silence = live === undefined ? undefined : clock.every(20, speak);
+  if (live === undefined) stream.close();
   await over.promise;
+  stop?.();
   await new Promise<void>((resolve) => recognizer.close(resolve, () => resolve()));
   return outcome;
 }
@@ -180,7 +188,7 @@ test("a command that crashes is started again, and the client has lost nothing",
   const marker = join(folder(), "crashed");
   const { settings, trace } = await serve(counting(20_000, marker));
   settings.setProperty(sdk.PropertyId.Speech_SegmentationSilenceTimeoutMs, "100");
-  const { results, canceled } = await recognise(settings, new Int16Array(20_000), { live: true });
+  const { results, canceled } = await recognise(settings, new Int16Array(20_000), { live: trace });
   expect(existsSync(marker)).toBe(true);
   expect(canceled?.reason).toBe(sdk.CancellationReason.EndOfStream);
   expect(results[0]).toMatchObject({ text: expect.stringMatching(/^Half a second\./), offset: 0 });
@@ -193,8 +201,8 @@ test("a command that crashes is started again, and the client has lost nothing",
 });
 
 test("a command that crashes every time ends in a connection failure", async () => {
-  const { settings } = await serve(counting(1));
-  const { canceled } = await recognise(settings, new Int16Array(20_000), { live: true });
+  const { settings, trace } = await serve(counting(1));
+  const { canceled } = await recognise(settings, new Int16Array(20_000), { live: trace });
   expect(canceled?.errorCode).toBe(sdk.CancellationErrorCode.ConnectionFailure);
 });
 

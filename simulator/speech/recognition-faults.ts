@@ -86,6 +86,7 @@ export class RecognitionFaults {
 
   #cut(): void {
     const code = this.#drop?.code;
+    this.#connection.trace("drop", { code });
     if (code === undefined) this.#connection.reset();
     else this.#connection.close(Number(code), String(this.#drop?.reason ?? ""));
   }

@@ -95,11 +95,19 @@ async function talk(texts: readonly string[], options: TalkOptions = {}): Promis
     over.resolve(event);
   };
   recognizer.startContinuousRecognitionAsync();
-  // One at a time: over a heap of audio the SDK never notices that its connection is gone.
+  // While a connection closes the SDK sends, fails and replays without end and never sees it closed.
+  let closing = false;
+  const stop = trace.subscribe((event) => {
+    if (event.type !== "socket") return;
+    if (event.kind === "drop") closing = true;
+    if (event.kind === "close") closing = false;
+  });
   while (!feeding.signal.aborted) {
-    stream.write((chunks.shift() ?? new Int16Array(CHUNK_SAMPLES)).buffer as ArrayBuffer);
+    const chunk = closing ? undefined : (chunks.shift() ?? new Int16Array(CHUNK_SAMPLES));
+    if (chunk !== undefined) stream.write(chunk.buffer as ArrayBuffer);
     await clock.sleep(10);
   }
+  stop();
   const canceled = await over.promise;
   await new Promise<void>((resolve) => recognizer.close(resolve, () => resolve()));
   return { results, canceled, events: trace.events.slice(from) };
