@@ -37,6 +37,14 @@ test("words may span two phrases", async () => {
   expect((await until("course. I will find")).text).toBe("I will find a manager.");
 });
 
+test("what is heard in the same turn as the words does not take them back", async () => {
+  const { hears, until } = listen();
+  const wait = until("press two");
+  hears("For billing, press two.");
+  hears("For", "hypothesis");
+  expect((await wait).text).toBe("For billing, press two.");
+});
+
 test("a hypothesis counts only for who listens to the words as they are spoken", async () => {
   const { clock, hears, until } = listen();
   hears("twenty four months and", "hypothesis");

@@ -78,7 +78,8 @@ export class Hearing {
       new NotHeard(`did not hear “${expected}”: ${why}`, expected, this.unexpected);
     if (ended.aborted) throw refuse(`the call is over (${String(ended.reason)})`);
     const isIt = (event: TraceEvent) => {
-      if (this.#isHere(event)) found = this.#find(expected, asTheyAreSpoken);
+      // Once it is found the cursor is behind it, and what follows in the same turn would not be it.
+      if (this.#isHere(event)) found ??= this.#find(expected, asTheyAreSpoken);
       return found !== undefined;
     };
     try {
