@@ -104,6 +104,21 @@ test("noise that sets in after silence is soon taken for the background", async 
   ]);
 });
 
+test("a number with a syllable each 200 ms is no steady noise", async () => {
+  const text = "My card number is 4111 1111 1111 1111.";
+  const { samples, rateHz, words } = await synthesiser.synthesise({
+    text,
+    voice: "en-US-AndrewNeural",
+  });
+  await using own = await startRecogniser();
+  await own.enrol({ text, audio: { samples, rateHz }, words });
+  const events: EarEvent[] = [];
+  await using ear = own.listen({ onEvent: (event) => events.push(event) });
+  ear.accept(resample(samples, rateHz, 16_000), 16_000);
+  await ear.finish();
+  expect(phrases(events)).toEqual([text]);
+});
+
 test("a sentence half of which is another one is not taken for it in noise", async () => {
   const samples = await audioOf([1, "I want to play my drill.", 1]);
   expect(phrases(await hear(inNoise(samples, 1000)))).toEqual([""]);
