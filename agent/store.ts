@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { CustomerSeed } from "./config.ts";
 import { maskPaymentCards } from "./payment-card.ts";
+import type { CustomerSeed } from "./variables.ts";
 
 export type Customer = CustomerSeed;
 
