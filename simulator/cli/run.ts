@@ -57,7 +57,7 @@ export async function run(args: string[]): Promise<number> {
   check("--agent-env", values["agent-env"], parseSetting);
   checkAgent(values.agent, values["agent-env"]);
   const out = resolve(values.out);
-  const startedMs = Date.now();
+  const before = recording === undefined ? undefined : recordedAt(recording.name);
   const code = await startRunner(
     [
       ...positionals.map((file) => resolve(file)),
@@ -89,7 +89,7 @@ export async function run(args: string[]): Promise<number> {
         : { LINECHECK_DISORDER: String(positiveInteger("--disorder", values.disorder)) }),
     },
   );
-  if (recording !== undefined) checkRecorded(recording.name, startedMs);
+  if (recording !== undefined) checkRecorded(recording.name, before);
   return code;
 }
 
@@ -101,12 +101,17 @@ function reporterFile(name: string): string {
 }
 
 /** Whoever mistypes a name would otherwise keep the old recording and not know. */
-function checkRecorded(name: string, startedMs: number): void {
-  const file = join(HOME, "fixtures/dialogues", `${name}.json`);
-  if (existsSync(file) && statSync(file).mtimeMs >= startedMs) return;
+function checkRecorded(name: string, before: bigint | undefined): void {
+  if (recordedAt(name) !== before) return;
   throw new UsageError(
     `--record-dialogue: nothing was recorded: no scenario that ran has the dialogue ${JSON.stringify(name)} and got an answer of the model`,
   );
+}
+
+/** When the dialogue's file was last written; undefined if there is none. */
+function recordedAt(name: string): bigint | undefined {
+  const file = join(HOME, "fixtures/dialogues", `${name}.json`);
+  return statSync(file, { bigint: true, throwIfNoEntry: false })?.mtimeNs;
 }
 
 /** The key is in the environment already. */
