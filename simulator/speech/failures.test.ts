@@ -1,42 +1,15 @@
 import * as sdk from "microsoft-cognitiveservices-speech-sdk";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
-import { type Fault, faultPlan } from "../faults.ts";
-import { openTrace, type Trace } from "../trace.ts";
-import { type Recogniser, startRecogniser } from "./recogniser.ts";
-import { type Speech, startSpeech } from "./server.ts";
-import { type Synthesiser, startSynthesiser } from "./synthesiser.ts";
+import type { Fault } from "../faults.ts";
+import { speechLab } from "./testing/speech-lab.ts";
 
 const clock = systemClock();
-const faults = faultPlan();
 const BILL = "I want to pay my bill.";
-let trace: Trace;
-let synthesiser: Synthesiser;
-let recogniser: Recogniser;
-let speech: Speech;
-
-beforeAll(async () => {
-  trace = openTrace({ clock });
-  [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
-  const keys = ["k"];
-  const log = trace.as("speech");
-  speech = await startSpeech({ clock, trace: log, synthesiser, recogniser, keys, faults });
-  for (const text of [BILL, "Yes.", "No."]) {
-    const { samples, rateHz, words } = await synthesiser.synthesise({ text });
-    await recogniser.enrol({ text, audio: { samples, rateHz }, words });
-  }
-});
-afterAll(async () => {
-  await speech[Symbol.asyncDispose]();
-  await synthesiser[Symbol.asyncDispose]();
-  await recogniser[Symbol.asyncDispose]();
-});
-beforeEach(() => faults.clear());
+const lab = speechLab({ texts: [BILL, "Yes.", "No."] });
 
 function config(): sdk.SpeechConfig {
-  const made = sdk.SpeechConfig.fromHost(new URL(speech.url), "k");
-  made.setProperty(sdk.PropertyId.SpeechServiceConnection_RecognitionEndpointVersion, "2");
-  made.setProperty("SPEECH-TransmitLengthBeforThrottleMs", "1000000000");
+  const made = lab.config();
   made.setProperty("Recognizer_StopTimeoutMs", "400");
   made.speechSynthesisOutputFormat = sdk.SpeechSynthesisOutputFormat.Raw8Khz8BitMonoMULaw;
   return made;
@@ -48,7 +21,7 @@ const CHUNK_BYTES = 3200;
 async function spoken(texts: readonly string[]): Promise<ArrayBuffer[]> {
   const pieces: number[] = [];
   for (const text of texts) {
-    const { samples } = await synthesiser.synthesise({ text });
+    const { samples } = await lab.synthesiser.synthesise({ text });
     pieces.push(...new Int16Array(8000), ...samples, ...new Int16Array(24_000));
   }
   const { buffer } = Int16Array.from(pieces);
@@ -64,7 +37,7 @@ interface Outcome {
 
 /** Says everything and waits until the client has given up or heard it; the fault strikes on the way. */
 async function recognise(fault: Fault, ...texts: string[]): Promise<Outcome> {
-  faults.add(fault);
+  lab.faults.add(fault);
   const chunks = await spoken(texts);
   const stream = sdk.AudioInputStream.createPushStream();
   const recognizer = new sdk.SpeechRecognizer(config(), sdk.AudioConfig.fromStreamInput(stream));
@@ -97,7 +70,7 @@ test.each([401, 403, 429, 500])(
   async (status) => {
     const { canceled } = await recognise({ name: "speech.refuse", with: { status } }, BILL);
     expect(canceled?.errorCode).toBe(ConnectionFailure);
-    const refused = trace.events.filter(
+    const refused = lab.trace.events.filter(
       (event) => event.type === "http" && event.status === status,
     );
     expect(refused.length).toBeGreaterThanOrEqual(5);
@@ -140,7 +113,7 @@ test.each([
 ] as const)("%s", async (name, parameters, expected) => {
   const { texts } = await recognise({ name, with: parameters, times: 1 }, BILL, "Yes.");
   expect(texts).toEqual(expected);
-  expect(faults.struck).toContain(name);
+  expect(lab.faults.struck).toContain(name);
 });
 
 test("a deaf service tells nothing, but ends the turn", async () => {
@@ -150,7 +123,7 @@ test("a deaf service tells nothing, but ends the turn", async () => {
 });
 
 test("without turn.end, stopping runs into the client's own time-out", async () => {
-  faults.add({ name: "speech.no-turn-end" });
+  lab.faults.add({ name: "speech.no-turn-end" });
   const stream = sdk.AudioInputStream.createPushStream();
   for (const chunk of await spoken([BILL])) stream.write(chunk);
   const recognizer = new sdk.SpeechRecognizer(config(), sdk.AudioConfig.fromStreamInput(stream));
@@ -174,11 +147,11 @@ async function speak(text: string): Promise<sdk.SpeechSynthesisResult> {
 }
 
 test.each([401, 429, 500])("synthesis refused with %d is canceled", async (status) => {
-  faults.add({ name: "speech.refuse-synthesis", with: { status } });
-  const from = trace.events.length;
+  lab.faults.add({ name: "speech.refuse-synthesis", with: { status } });
+  const from = lab.trace.events.length;
   const result = await speak("Yes.");
   expect(result.reason).toBe(sdk.ResultReason.Canceled);
-  const attempts = trace.events
+  const attempts = lab.trace.events
     .slice(from)
     .filter((event) => event.type === "http" && event.target.startsWith("/tts/"));
   expect(attempts.length).toBeGreaterThanOrEqual(1);
@@ -186,30 +159,30 @@ test.each([401, 429, 500])("synthesis refused with %d is canceled", async (statu
 
 test("a reason for closing with 1007 reaches the application", async () => {
   const reason = "Quota exceeded";
-  faults.add({ name: "speech.drop-synthesis", with: { code: 1007, afterMs: 200, reason } });
+  lab.faults.add({ name: "speech.drop-synthesis", with: { code: 1007, afterMs: 200, reason } });
   const result = await speak(BILL);
   expect(result.reason).toBe(sdk.ResultReason.Canceled);
   expect(result.errorDetails).toContain(reason);
 });
 
 test("synthesis that breaks off is canceled, and the next one works", async () => {
-  faults.add({ name: "speech.drop-synthesis", with: { afterMs: 300 }, times: 1 });
+  lab.faults.add({ name: "speech.drop-synthesis", with: { afterMs: 300 }, times: 1 });
   expect((await speak(BILL)).reason).toBe(sdk.ResultReason.Canceled);
   expect((await speak(BILL)).reason).toBe(sdk.ResultReason.SynthesizingAudioCompleted);
 });
 
 test("synthesis that is cut completes with less audio", async () => {
-  faults.add({ name: "speech.cut-synthesis", with: { afterMs: 500 } });
+  lab.faults.add({ name: "speech.cut-synthesis", with: { afterMs: 500 } });
   const result = await speak(BILL);
   expect(result.reason).toBe(sdk.ResultReason.SynthesizingAudioCompleted);
   expect(result.audioData.byteLength).toBe(500 * 8);
 });
 
 test("slow synthesis keeps the first byte and the pace that were asked for", async () => {
-  faults.add({ name: "speech.slow-synthesis", with: { firstByteMs: 150, speed: 20 } });
+  lab.faults.add({ name: "speech.slow-synthesis", with: { firstByteMs: 150, speed: 20 } });
   const startedAt = clock.now();
   const result = await speak(BILL);
-  const { durationMs } = await synthesiser.synthesise({ text: BILL });
+  const { durationMs } = await lab.synthesiser.synthesise({ text: BILL });
   expect(result.audioData.byteLength).toBe(durationMs * 8);
   expect(clock.now() - startedAt).toBeGreaterThanOrEqual(150 + (durationMs - 100) / 20 - 5);
 });

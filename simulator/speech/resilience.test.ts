@@ -1,45 +1,16 @@
 import * as sdk from "microsoft-cognitiveservices-speech-sdk";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
-import { type Fault, faultPlan } from "../faults.ts";
-import { openTrace, type Trace, type TraceEvent } from "../trace.ts";
-import { type Recogniser, startRecogniser } from "./recogniser.ts";
-import { type Speech, startSpeech } from "./server.ts";
-import { type Synthesiser, startSynthesiser } from "./synthesiser.ts";
+import type { Fault } from "../faults.ts";
+import type { TraceEvent } from "../trace.ts";
+import { speechLab } from "./testing/speech-lab.ts";
 
 const clock = systemClock();
-const faults = faultPlan();
 const BILL = "I want to pay my bill.";
-let trace: Trace;
-let synthesiser: Synthesiser;
-let recogniser: Recogniser;
-let speech: Speech;
-
-beforeAll(async () => {
-  trace = openTrace({ clock });
-  [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
-  const log = trace.as("speech");
-  speech = await startSpeech({ clock, trace: log, synthesiser, recogniser, keys: ["k"], faults });
-  await enrol(BILL);
-  await enrol("Yes.");
-});
-afterAll(async () => {
-  await speech[Symbol.asyncDispose]();
-  await synthesiser[Symbol.asyncDispose]();
-  await recogniser[Symbol.asyncDispose]();
-});
-beforeEach(() => faults.clear());
-
-/** The voices are English; a sentence counts as whatever language it is taught in. */
-async function enrol(text: string, as: { language?: string; rare?: boolean } = {}) {
-  const { samples, rateHz, words } = await synthesiser.synthesise({ text });
-  await recogniser.enrol({ text, audio: { samples, rateHz }, words, ...as });
-}
+const lab = speechLab({ texts: [BILL, "Yes."] });
 
 function config(): sdk.SpeechConfig {
-  const made = sdk.SpeechConfig.fromHost(new URL(speech.url), "k");
-  made.setProperty(sdk.PropertyId.SpeechServiceConnection_RecognitionEndpointVersion, "2");
-  made.setProperty("SPEECH-TransmitLengthBeforThrottleMs", "1000000000");
+  const made = lab.config();
   made.setProperty("Recognizer_StopTimeoutMs", "400");
   return made;
 }
@@ -50,7 +21,7 @@ const CHUNK_SAMPLES = 1600;
 async function spoken(texts: readonly string[]): Promise<Int16Array[]> {
   const pieces: number[] = [];
   for (const text of texts) {
-    const { samples } = await synthesiser.synthesise({ text });
+    const { samples } = await lab.synthesiser.synthesise({ text });
     pieces.push(...new Int16Array(8000), ...samples, ...new Int16Array(24_000));
   }
   const samples = Int16Array.from(pieces);
@@ -74,10 +45,10 @@ interface TalkOptions {
 
 /** A caller on the telephone: sound keeps coming until everything was understood, or it is over. */
 async function talk(texts: readonly string[], options: TalkOptions = {}): Promise<Talk> {
-  for (const fault of options.faults ?? []) faults.add(fault);
+  for (const fault of options.faults ?? []) lab.faults.add(fault);
   const { make = (audio) => new sdk.SpeechRecognizer(config(), audio) } = options;
   const wanted = options.results ?? texts.length;
-  const from = trace.events.length;
+  const from = lab.trace.events.length;
   const chunks = await spoken(texts);
   const stream = sdk.AudioInputStream.createPushStream();
   const recognizer = make(sdk.AudioConfig.fromStreamInput(stream));
@@ -97,7 +68,7 @@ async function talk(texts: readonly string[], options: TalkOptions = {}): Promis
   recognizer.startContinuousRecognitionAsync();
   // While a connection closes the SDK sends, fails and replays without end and never sees it closed.
   let closing = false;
-  const stop = trace.subscribe((event) => {
+  const stop = lab.trace.subscribe((event) => {
     if (event.type !== "socket") return;
     if (event.kind === "drop") closing = true;
     if (event.kind === "close") closing = false;
@@ -110,7 +81,7 @@ async function talk(texts: readonly string[], options: TalkOptions = {}): Promis
   stop();
   const canceled = await over.promise;
   await new Promise<void>((resolve) => recognizer.close(resolve, () => resolve()));
-  return { results, canceled, events: trace.events.slice(from) };
+  return { results, canceled, events: lab.trace.events.slice(from) };
 }
 
 const textsOf = ({ results }: Talk) => results.map(({ text }) => text);
@@ -195,8 +166,8 @@ test.each(["speech.malformed", "speech.no-nbest"])(
   async (name) => {
     const settings = config();
     settings.outputFormat = sdk.OutputFormat.Detailed;
-    faults.add({ name });
-    const from = trace.events.length;
+    lab.faults.add({ name });
+    const from = lab.trace.events.length;
     const stream = sdk.AudioInputStream.createPushStream();
     const recognizer = new sdk.SpeechRecognizer(settings, sdk.AudioConfig.fromStreamInput(stream));
     const told: unknown[] = [];
@@ -204,7 +175,7 @@ test.each(["speech.malformed", "speech.no-nbest"])(
     recognizer.canceled = (_, event) => told.push(event);
     recognizer.startContinuousRecognitionAsync();
     for (const chunk of await spoken([BILL])) stream.write(chunk.buffer as ArrayBuffer);
-    await trace.waitFor((event) => event.type === "fault" && event.name === name, {
+    await lab.trace.waitFor((event) => event.type === "fault" && event.name === name, {
       timeoutMs: 10_000,
       what: name,
       from,
@@ -220,7 +191,7 @@ test.each(["speech.malformed", "speech.no-nbest"])(
 
 test("a rare sentence is understood only by who expects it", async () => {
   const RARE = "Wreck a nice beach.";
-  await enrol(RARE, { rare: true });
+  await lab.enrol(RARE, { rare: true });
   const without = await talk([RARE]);
   expect(without.results.map(({ reason }) => reason)).toEqual([sdk.ResultReason.NoMatch]);
   const heard = await talk([RARE], {
@@ -238,7 +209,7 @@ test.each([
   ["Continuous", ["Guten Tag, ich habe eine Frage.", BILL]],
 ])("languages identified %s", async (mode, expected) => {
   const GERMAN = "Guten Tag, ich habe eine Frage.";
-  await enrol(GERMAN, { language: "de-DE" });
+  await lab.enrol(GERMAN, { language: "de-DE" });
   const settings = config();
   settings.setProperty(sdk.PropertyId.SpeechServiceConnection_LanguageIdMode, mode);
   const languages = sdk.AutoDetectSourceLanguageConfig.fromLanguages(["en-US", "de-DE"]);
@@ -255,7 +226,7 @@ test.each([
   [sdk.ProfanityOption.Removed, "This is a bill."],
   [sdk.ProfanityOption.Raw, "This is a shit bill."],
 ])("profanity option %d gives %j", async (option, expected) => {
-  await enrol("This is a shit bill.");
+  await lab.enrol("This is a shit bill.");
   const settings = config();
   settings.setProfanity(option);
   const heard = await talk(["This is a shit bill."], {

@@ -1,56 +1,14 @@
 import * as sdk from "microsoft-cognitiveservices-speech-sdk";
 import { WebsocketMessageAdapter } from "microsoft-cognitiveservices-speech-sdk/distrib/lib/src/common.browser/WebsocketMessageAdapter.js";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { systemClock } from "../clock.ts";
-import { faultPlan } from "../faults.ts";
-import { openTrace, type Trace } from "../trace.ts";
-import { type Recogniser, startRecogniser } from "./recogniser.ts";
-import { type Speech, startSpeech } from "./server.ts";
-import { type Synthesiser, startSynthesiser } from "./synthesiser.ts";
+import { expect, test } from "vitest";
+import { speechLab } from "./testing/speech-lab.ts";
 
-const KEY = "a key/with+signs";
-const clock = systemClock();
-const faults = faultPlan();
-let trace: Trace;
-let synthesiser: Synthesiser;
-let recogniser: Recogniser;
-let speech: Speech;
-
-beforeAll(async () => {
-  trace = openTrace({ clock });
-  [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
-  speech = await startSpeech({
-    clock,
-    trace: trace.as("speech"),
-    synthesiser,
-    recogniser,
-    keys: [KEY],
-    faults,
-  });
-  for (const text of ["I want to pay my bill.", "Yes.", "Can you hear me?"]) await audioOf(text);
+const lab = speechLab({
+  texts: ["I want to pay my bill.", "Yes.", "Can you hear me?"],
+  key: "a key/with+signs",
 });
-afterAll(async () => {
-  await speech[Symbol.asyncDispose]();
-  await synthesiser[Symbol.asyncDispose]();
-  await recogniser[Symbol.asyncDispose]();
-  await trace[Symbol.asyncDispose]();
-});
-beforeEach(() => faults.clear());
-
-async function audioOf(text: string): Promise<Int16Array> {
-  const { samples, rateHz, words } = await synthesiser.synthesise({ text });
-  await recogniser.enrol({ text, audio: { samples, rateHz }, words });
-  return samples;
-}
 
 const silence = (seconds: number) => new Int16Array(16_000 * seconds);
-
-function config(key = KEY): sdk.SpeechConfig {
-  const made = sdk.SpeechConfig.fromHost(new URL(speech.url), key);
-  made.setProperty(sdk.PropertyId.SpeechServiceConnection_RecognitionEndpointVersion, "2");
-  made.setProperty("SPEECH-TransmitLengthBeforThrottleMs", "1000000000");
-  return made;
-}
 
 interface Heard {
   events: string[];
@@ -98,7 +56,7 @@ function pushAll(pieces: readonly Int16Array[], format?: sdk.AudioStreamFormat):
 
 async function recognise(
   audio: sdk.AudioConfig,
-  settings: sdk.SpeechConfig = config(),
+  settings: sdk.SpeechConfig = lab.config(),
 ): Promise<Heard> {
   const recognizer = new sdk.SpeechRecognizer(settings, audio);
   const heard = recordEvents(recognizer);
@@ -114,9 +72,9 @@ const texts = ({ recognized }: Heard) => recognized.map(({ text }) => text);
 
 const FAR_APART = async () => [
   silence(1),
-  await audioOf("I want to pay my bill."),
+  await lab.enrol("I want to pay my bill."),
   silence(2),
-  await audioOf("Yes."),
+  await lab.enrol("Yes."),
   silence(2),
 ];
 
@@ -134,12 +92,14 @@ test("continuous recognition tells phrases in the documented order of events", a
 
 /** Where the last connection showed its key. */
 function credentialsShown(): unknown {
-  const opened = trace.events.findLast((event) => event.type === "socket" && event.kind === "open");
+  const opened = lab.trace.events.findLast(
+    (event) => event.type === "socket" && event.kind === "open",
+  );
   return opened?.type === "socket" ? opened.detail : undefined;
 }
 
 test("both of the SDK's transports are served, with the key in the query or in headers", async () => {
-  const audio = [silence(1), await audioOf("Yes."), silence(1)];
+  const audio = [silence(1), await lab.enrol("Yes."), silence(1)];
   expect(texts(await recognise(pushAll(audio)))).toEqual(["Yes."]);
   expect(credentialsShown()).toMatchObject({ credentials: ["query"] });
   WebsocketMessageAdapter.forceNpmWebSocket = true;
@@ -152,7 +112,7 @@ test("both of the SDK's transports are served, with the key in the query or in h
 });
 
 test("a wrong key is refused", async () => {
-  const heard = await recognise(pushAll([silence(1)]), config("wrong"));
+  const heard = await recognise(pushAll([silence(1)]), lab.config("wrong"));
   expect(heard.canceled[0]).toMatchObject({
     reason: sdk.CancellationReason.Error,
     errorCode: sdk.CancellationErrorCode.ConnectionFailure,
@@ -181,7 +141,7 @@ async function speak(content: string, settings: sdk.SpeechConfig): Promise<Spoke
 }
 
 function speaking(format: sdk.SpeechSynthesisOutputFormat): sdk.SpeechConfig {
-  const settings = config();
+  const settings = lab.config();
   settings.speechSynthesisVoiceName = "en-US-JennyNeural";
   settings.speechSynthesisOutputFormat = format;
   return settings;
@@ -192,9 +152,9 @@ const RAW_16K = sdk.SpeechSynthesisOutputFormat.Raw16Khz16BitMonoPcm;
 test("text becomes audio with a boundary for every word", async () => {
   const text = "Bed & breakfast, please.";
   const { result, words, chunks } = await speak(text, speaking(RAW_16K));
-  const spoken = trace.events.findLast(({ type }) => type === "spoken");
+  const spoken = lab.trace.events.findLast(({ type }) => type === "spoken");
   expect(spoken).toMatchObject({ text, voice: "en-US-JennyNeural", levelDbfs: expect.any(Number) });
-  const expected = await synthesiser.synthesise({ text, voice: "en-US-JennyNeural" });
+  const expected = await lab.synthesiser.synthesise({ text, voice: "en-US-JennyNeural" });
   expect(result.reason).toBe(sdk.ResultReason.SynthesizingAudioCompleted);
   expect(new Int16Array(result.audioData)).toEqual(expected.samples);
   expect(result.audioDuration / 10_000).toBeCloseTo(expected.durationMs, 1);
@@ -217,7 +177,7 @@ test.each([
   ["Riff16Khz16BitMonoPcm", 32, 44],
 ] as const)("%s has %d bytes per millisecond", async (name, bytesPerMs, headerBytes) => {
   const { result } = await speak("Yes.", speaking(sdk.SpeechSynthesisOutputFormat[name]));
-  const { durationMs } = await synthesiser.synthesise({ text: "Yes." });
+  const { durationMs } = await lab.synthesiser.synthesise({ text: "Yes." });
   expect(result.audioData.byteLength).toBe(durationMs * bytesPerMs + headerBytes);
 });
 
@@ -239,45 +199,48 @@ test("an unknown voice is a bad request", async () => {
 });
 
 test("silent synthesis is of the right length", async () => {
-  faults.add({ name: "speech.silent-synthesis" });
+  lab.faults.add({ name: "speech.silent-synthesis" });
   const { result } = await speak("Yes.", speaking(RAW_16K));
-  const { durationMs } = await synthesiser.synthesise({ text: "Yes." });
+  const { durationMs } = await lab.synthesiser.synthesise({ text: "Yes." });
   const samples = new Int16Array(result.audioData);
   expect(samples).toHaveLength(durationMs * 16);
   expect(samples.every((sample) => sample === 0)).toBe(true);
-  const spoken = trace.events.findLast(({ type }) => type === "spoken");
+  const spoken = lab.trace.events.findLast(({ type }) => type === "spoken");
   expect(spoken).toMatchObject({ text: "Yes.", levelDbfs: -120 });
-  expect(trace.events.findLast(({ type }) => type === "fault")).toMatchObject({
+  expect(lab.trace.events.findLast(({ type }) => type === "fault")).toMatchObject({
     name: "speech.silent-synthesis",
   });
 });
 
 test("the list of voices is given to those who have a key", async () => {
-  const synthesizer = new sdk.SpeechSynthesizer(config(), null);
+  const synthesizer = new sdk.SpeechSynthesizer(lab.config(), null);
   const { voices } = await synthesizer.getVoicesAsync("en-US");
   synthesizer.close();
   expect(voices.map(({ shortName }) => shortName)).toContain("en-US-JennyNeural");
-  const refused = await fetch(`${speech.url}/cognitiveservices/voices/list`);
+  const refused = await fetch(`${lab.speech.url}/cognitiveservices/voices/list`);
   expect(refused.status).toBe(401);
 });
 
 test("a token that was issued for the key opens the service", async () => {
-  const answer = await fetch(`${speech.url}/sts/v1.0/issueToken`, {
+  const answer = await fetch(`${lab.speech.url}/sts/v1.0/issueToken`, {
     method: "POST",
-    headers: { "Ocp-Apim-Subscription-Key": KEY },
+    headers: { "Ocp-Apim-Subscription-Key": "a key/with+signs" },
   });
-  const settings = sdk.SpeechConfig.fromHost(new URL(speech.url));
+  const settings = sdk.SpeechConfig.fromHost(new URL(lab.speech.url));
   settings.authorizationToken = await answer.text();
-  const heard = await recognise(pushAll([silence(1), await audioOf("Yes."), silence(1)]), settings);
+  const heard = await recognise(
+    pushAll([silence(1), await lab.enrol("Yes."), silence(1)]),
+    settings,
+  );
   expect(texts(heard)).toEqual(["Yes."]);
 });
 
 test("recognising once ends speech before it tells what was said", async () => {
   const stream = sdk.AudioInputStream.createPushStream();
-  for (const piece of [silence(1), await audioOf("Yes."), silence(2)]) {
+  for (const piece of [silence(1), await lab.enrol("Yes."), silence(2)]) {
     stream.write(piece.slice().buffer);
   }
-  const settings = config();
+  const settings = lab.config();
   settings.outputFormat = sdk.OutputFormat.Detailed;
   settings.requestWordLevelTimestamps();
   const recognizer = new sdk.SpeechRecognizer(settings, sdk.AudioConfig.fromStreamInput(stream));
@@ -292,7 +255,7 @@ test("recognising once ends speech before it tells what was said", async () => {
 });
 
 test("settings that the service refuses are bad request parameters", async () => {
-  const settings = config();
+  const settings = lab.config();
   settings.setProperty(sdk.PropertyId.Speech_SegmentationSilenceTimeoutMs, "150000000");
   const { canceled } = await recognise(pushAll([silence(1)]), settings);
   expect(canceled[0]?.errorCode).toBe(sdk.CancellationErrorCode.BadRequestParameters);
@@ -302,7 +265,7 @@ test("text that arrives in pieces is spoken as it becomes complete", async () =>
   const settings = speaking(RAW_16K);
   settings.setProperty(
     "SpeechServiceConnection_Endpoint",
-    `${speech.url.replace("http", "ws")}/cognitiveservices/websocket/v2`,
+    `${lab.speech.url.replace("http", "ws")}/cognitiveservices/websocket/v2`,
   );
   const synthesizer = new sdk.SpeechSynthesizer(settings, null);
   const request = new sdk.SpeechSynthesisRequest(sdk.SpeechSynthesisRequestInputType.TextStream);
@@ -313,7 +276,7 @@ test("text that arrives in pieces is spoken as it becomes complete", async () =>
   request.inputStream.close();
   const result = await spoken;
   synthesizer.close();
-  const expected = await synthesiser.synthesise({
+  const expected = await lab.synthesiser.synthesise({
     text: "Yes. No. Goodbye",
     voice: "en-US-JennyNeural",
   });

@@ -1,39 +1,19 @@
 import * as sdk from "microsoft-cognitiveservices-speech-sdk";
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../clock.ts";
-import { faultPlan } from "../faults.ts";
-import { openTrace, type Trace } from "../trace.ts";
-import { type Recogniser, startRecogniser } from "./recogniser.ts";
-import { type Speech, startSpeech } from "./server.ts";
-import { type Synthesiser, startSynthesiser } from "./synthesiser.ts";
+import { speechLab } from "./testing/speech-lab.ts";
 
 const clock = systemClock();
-const faults = faultPlan();
 const LONG = "Your next payment is due on the first of March. Is there anything else?";
-let trace: Trace;
-let synthesiser: Synthesiser;
-let recogniser: Recogniser;
-let speech: Speech;
-
-beforeAll(async () => {
-  trace = openTrace({ clock });
-  [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
-  const log = trace.as("speech");
+const lab = speechLab({
+  texts: [],
   // Pieces of 40 ms, ten times as fast as they sound, the first after 120 ms.
-  const pace = { chunkMs: 40, speed: 10, firstByteMs: 120 };
-  const keys = ["k"];
-  speech = await startSpeech({ clock, trace: log, synthesiser, recogniser, keys, faults, pace });
+  pace: { chunkMs: 40, speed: 10, firstByteMs: 120 },
 });
-afterAll(async () => {
-  await speech[Symbol.asyncDispose]();
-  await synthesiser[Symbol.asyncDispose]();
-  await recogniser[Symbol.asyncDispose]();
-});
-beforeEach(() => faults.clear());
 
 /** Closed after the test; `closed` if the test does that itself, for it can be done once only. */
 function open({ closed = false } = {}): sdk.SpeechSynthesizer {
-  const settings = sdk.SpeechConfig.fromHost(new URL(speech.url), "k");
+  const settings = sdk.SpeechConfig.fromHost(new URL(lab.speech.url), "k");
   settings.speechSynthesisOutputFormat = sdk.SpeechSynthesisOutputFormat.Raw8Khz8BitMonoMULaw;
   const synthesizer = new sdk.SpeechSynthesizer(settings, null);
   if (!closed) onTestFinished(() => synthesizer.close());
@@ -68,18 +48,21 @@ test("audio comes in pieces of the size, at the pace and after the time that wer
 test("closing in mid-speech ends the audio, and the application is told nothing", async () => {
   const synthesizer = open({ closed: true });
   const audible = firstAudio(synthesizer);
-  const from = trace.events.length;
+  const from = lab.trace.events.length;
   let told = false;
   void speak(synthesizer, LONG).finally(() => {
     told = true;
   });
   await audible;
   synthesizer.close();
-  const closed = await trace.waitFor((event) => event.type === "socket" && event.kind === "close", {
-    timeoutMs: 5000,
-    what: "close of the synthesis",
-    from,
-  });
+  const closed = await lab.trace.waitFor(
+    (event) => event.type === "socket" && event.kind === "close",
+    {
+      timeoutMs: 5000,
+      what: "close of the synthesis",
+      from,
+    },
+  );
   expect(closed).toMatchObject({ detail: { code: 1000 } });
   await speak(open(), "Yes.");
   expect(told).toBe(false);
@@ -93,7 +76,7 @@ interface Stoppable {
 test("a stop message ends the turn with what was said, and the connection serves the next", async () => {
   const synthesizer = open();
   const whole = await speak(synthesizer, LONG);
-  const from = trace.events.length;
+  const from = lab.trace.events.length;
   const audible = firstAudio(synthesizer);
   const speaking = speak(synthesizer, LONG);
   await audible;
@@ -103,7 +86,7 @@ test("a stop message ends the turn with what was said, and the connection serves
   expect(audioData.byteLength).toBeGreaterThan(0);
   expect(audioData.byteLength).toBeLessThan(whole.audioData.byteLength);
   expect((await speak(synthesizer, LONG)).audioData).toEqual(whole.audioData);
-  const later = trace.events.slice(from);
+  const later = lab.trace.events.slice(from);
   expect(later.some((event) => event.type === "socket" && event.kind === "open")).toBe(false);
   expect(later).toContainEqual(
     expect.objectContaining({ kind: "synthesis.control", detail: { action: "stop" } }),
@@ -111,13 +94,13 @@ test("a stop message ends the turn with what was said, and the connection serves
 });
 
 test("a close with 1000 in mid-speech leaves the application waiting", async () => {
-  faults.add({ name: "speech.drop-synthesis", with: { code: 1000, afterMs: 200 }, times: 1 });
-  const from = trace.events.length;
+  lab.faults.add({ name: "speech.drop-synthesis", with: { code: 1000, afterMs: 200 }, times: 1 });
+  const from = lab.trace.events.length;
   let told = false;
   void speak(open(), LONG).finally(() => {
     told = true;
   });
-  await trace.waitFor((event) => event.type === "socket" && event.kind === "close", {
+  await lab.trace.waitFor((event) => event.type === "socket" && event.kind === "close", {
     timeoutMs: 5000,
     what: "close of the synthesis",
     from,
@@ -127,13 +110,13 @@ test("a close with 1000 in mid-speech leaves the application waiting", async () 
 });
 
 test("audio without its announcement ends the client's reading without a word", async () => {
-  faults.add({ name: "speech.no-response", times: 1 });
-  const from = trace.events.length;
+  lab.faults.add({ name: "speech.no-response", times: 1 });
+  const from = lab.trace.events.length;
   let told = false;
   void speak(open(), "Yes.").finally(() => {
     told = true;
   });
-  await trace.waitFor((event) => event.type === "socket" && event.kind === "turn.end", {
+  await lab.trace.waitFor((event) => event.type === "socket" && event.kind === "turn.end", {
     timeoutMs: 5000,
     what: "end of the turn",
     from,
@@ -146,7 +129,7 @@ test("text that arrives in pieces is heard before its end", async () => {
   const synthesizer = open();
   synthesizer.properties.setProperty(
     "SpeechServiceConnection_Endpoint",
-    `${speech.url.replace("http", "ws")}/cognitiveservices/websocket/v2`,
+    `${lab.speech.url.replace("http", "ws")}/cognitiveservices/websocket/v2`,
   );
   const request = new sdk.SpeechSynthesisRequest(sdk.SpeechSynthesisRequestInputType.TextStream);
   const audible = firstAudio(synthesizer);
@@ -158,6 +141,8 @@ test("text that arrives in pieces is heard before its end", async () => {
   request.inputStream.write(" can I help?");
   request.inputStream.close();
   const { audioData } = await spoken;
-  const { durationMs } = await synthesiser.synthesise({ text: "Good morning. How can I help?" });
+  const { durationMs } = await lab.synthesiser.synthesise({
+    text: "Good morning. How can I help?",
+  });
   expect(audioData.byteLength).toBe(durationMs * 8);
 });
