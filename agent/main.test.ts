@@ -6,17 +6,12 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { Store } from "./store.ts";
+import { NOWHERE } from "./testing/nowhere.ts";
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 const ENV = {
   AGENT_PORT: "0",
-  ACS_CONNECTION_STRING: "endpoint=http://127.0.0.1:1/;accesskey=c2VjcmV0",
-  SPEECH_KEY: "speech key",
-  SPEECH_HOST: "http://127.0.0.1:1",
-  AZURE_OPENAI_ENDPOINT: "http://127.0.0.1:1",
-  AZURE_OPENAI_KEY: "model key",
-  AZURE_OPENAI_DEPLOYMENT: "gpt",
-  AGENT_QUEUE_NUMBER: "+18005550150",
+  ...NOWHERE,
   AGENT_PREPARED_PHRASES: "off",
 };
 

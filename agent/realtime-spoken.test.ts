@@ -1,21 +1,12 @@
 import { expect, test } from "vitest";
-import type { MediaStream } from "./media-stream.ts";
 import { SpokenItems } from "./realtime-spoken.ts";
+import { playedLine } from "./testing/played-line.ts";
 
 const BYTES_PER_MS = 48;
 
-/** The parts of a media stream that tell what was heard, driven by the test. */
-function fakeMedia() {
-  const media = {
-    writtenMs: 0,
-    playedMs: 0,
-    write: (samples: Uint8Array) => {
-      media.writtenMs += samples.length / BYTES_PER_MS;
-    },
-    stop: () => media.playedMs,
-  };
-  // Only these members are used.
-  return { media, spoken: new SpokenItems(media as unknown as MediaStream) };
+function speak() {
+  const { line, media } = playedLine();
+  return { media: line, spoken: new SpokenItems(media) };
 }
 
 /** Sound at half of full scale, or silence. */
@@ -40,7 +31,7 @@ test.each([{ ahead: true }, { ahead: false }])(
   "a cut anywhere keeps the words heard and none that was not (words ahead: $ahead)",
   ({ ahead }) => {
     for (let playedMs = 0; playedMs <= WORDS.length * WORD_MS; playedMs += 40) {
-      const { media, spoken } = fakeMedia();
+      const { media, spoken } = speak();
       say(spoken, { ahead });
       spoken.complete();
       media.playedMs = playedMs;
@@ -56,7 +47,7 @@ test.each([{ ahead: true }, { ahead: false }])(
 );
 
 test("words that are far ahead of the audio are not taken for heard", () => {
-  const { media, spoken } = fakeMedia();
+  const { media, spoken } = speak();
   spoken.tell("a", "a sentence of which hardly anything has been made into audio so far");
   spoken.play("a", sound(300));
   media.playedMs = 280;
@@ -64,7 +55,7 @@ test("words that are far ahead of the audio are not taken for heard", () => {
 });
 
 test("pauses are no words", () => {
-  const { media, spoken } = fakeMedia();
+  const { media, spoken } = speak();
   spoken.tell("a", WORDS.join(""));
   spoken.play("a", sound(800));
   spoken.play("a", sound(1600, 0));
@@ -75,7 +66,7 @@ test("pauses are no words", () => {
 });
 
 test("items are taken one after another, each when its own end was heard", () => {
-  const { media, spoken } = fakeMedia();
+  const { media, spoken } = speak();
   for (const id of ["a", "b"]) {
     spoken.tell(id, `item ${id}`);
     spoken.play(id, sound(500));
@@ -91,7 +82,7 @@ test("items are taken one after another, each when its own end was heard", () =>
 });
 
 test("what arrives of an item after it was cut is not played", () => {
-  const { media, spoken } = fakeMedia();
+  const { media, spoken } = speak();
   spoken.play("a", sound(100));
   spoken.cut();
   spoken.play("a", sound(100));

@@ -7,6 +7,7 @@ import { Ownership } from "./ownership.ts";
 import { openRedisReplicas, RedisUnavailable } from "./redis-replicas.ts";
 import { createLogger } from "./telemetry.ts";
 import { cloudEvent, until } from "./testing/call-service.ts";
+import { NOWHERE } from "./testing/nowhere.ts";
 import { connect, INCOMING, post, startWorld, type World } from "./testing/world.ts";
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
@@ -18,16 +19,7 @@ const readiness = async ({ agent }: World) => (await fetch(`${agent.url}/readyz`
 test("without Redis at the start the agent says so, without the password, and ends with 69", async () => {
   const port = await freePort();
   const agent = spawn(process.execPath, [MAIN], {
-    env: {
-      ACS_CONNECTION_STRING: "endpoint=http://127.0.0.1:1/;accesskey=c2VjcmV0",
-      SPEECH_KEY: "speech key",
-      SPEECH_HOST: "http://127.0.0.1:1",
-      AZURE_OPENAI_ENDPOINT: "http://127.0.0.1:1",
-      AZURE_OPENAI_KEY: "model key",
-      AZURE_OPENAI_DEPLOYMENT: "gpt",
-      AGENT_QUEUE_NUMBER: "+18005550150",
-      AGENT_REDIS_URL: `redis://agent:hunter2@127.0.0.1:${port}`,
-    },
+    env: { ...NOWHERE, AGENT_REDIS_URL: `redis://agent:hunter2@127.0.0.1:${port}` },
   });
   const output = Promise.all([text(agent.stdout), text(agent.stderr)]);
   const code = await new Promise((resolve) => {

@@ -10,6 +10,7 @@
  */
 import { parseArgs } from "node:util";
 import { SpokenItems } from "../agent/realtime-spoken.ts";
+import { playedLine } from "../agent/testing/played-line.ts";
 import { encodeAudio } from "../simulator/openai/realtime/audio.ts";
 import { placedWords, type SpokenWord } from "../simulator/openai/realtime/voice.ts";
 import { type Synthesiser, startSynthesiser } from "../simulator/speech/synthesiser.ts";
@@ -39,19 +40,6 @@ async function prepare(synthesiser: Synthesiser, text: string): Promise<Reply> {
   return { words: placedWords(text, utterance), audio: encodeAudio(utterance, "pcm16") };
 }
 
-/** The parts of a media stream that the accounting asks, moved by hand. */
-function openLine() {
-  const media = {
-    writtenMs: 0,
-    playedMs: 0,
-    write: (samples: Uint8Array) => {
-      media.writtenMs += samples.length / BYTES_PER_MS;
-    },
-    stop: () => media.playedMs,
-  };
-  return media;
-}
-
 /** Gives what has arrived when `playedMs` of the item have been played. Returns whether that is all. */
 function receive(
   spoken: SpokenItems,
@@ -79,17 +67,16 @@ function cutAfter(
   reply: Reply,
   playedMs: number,
 ): { complete: boolean; difference: Difference } {
-  const media = openLine();
-  // Only the members that the accounting uses.
-  const spoken = new SpokenItems(media as unknown as ConstructorParameters<typeof SpokenItems>[0]);
+  const { line, media } = playedLine();
+  const spoken = new SpokenItems(media);
   receive(spoken, "greeting", greeting, greeting.audio.length);
   spoken.complete();
-  media.playedMs = media.writtenMs;
+  line.playedMs = line.writtenMs;
   spoken.takeHeard();
-  const startMs = media.writtenMs;
+  const startMs = line.writtenMs;
   const complete = receive(spoken, "reply", reply, playedMs);
   if (complete) spoken.complete();
-  media.playedMs = startMs + playedMs;
+  line.playedMs = startMs + playedMs;
   const believed = (spoken.cut()[0]?.text ?? "").split(/\s+/).filter((word) => word !== "").length;
   const audible = reply.words.filter((word) => word.startMs < playedMs).length;
   return { complete, difference: believed - audible };

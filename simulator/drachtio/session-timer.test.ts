@@ -19,6 +19,21 @@ async function called({ srf, peer }: TestDaemon, refresher: string, seconds = 90
   return { ok, dialog: await answered };
 }
 
+/** Waits for the daemon's refresh and refuses it. */
+async function refuseRefresh({ peer }: TestDaemon, status: string): Promise<void> {
+  peer.send(answer(await peer.receive(/^INVITE/), status));
+  await peer.receive(/^ACK/);
+}
+
+/** Waits for the daemon's refresh and takes it; the daemon stays the refresher. */
+async function takeRefresh({ peer }: TestDaemon): Promise<string> {
+  const refresh = await peer.receive(/^INVITE/);
+  const session = "Session-Expires: 90;refresher=uac";
+  peer.send(answer(refresh, "200 OK", [session, ...ANSWERED]));
+  await peer.receive(/^ACK/);
+  return refresh;
+}
+
 test("a caller who refreshes is told so, and hung up on when it does not", async () => {
   const clock = manualClock();
   await using lab = await openTestDaemon({ clock });
@@ -39,12 +54,9 @@ test("the daemon refreshes when that is its part, with its last SDP", async () =
   await using lab = await openTestDaemon({ clock });
   await called(lab, "uas");
   await clock.advance(45_000);
-  const refresh = await lab.peer.receive(/^INVITE/);
+  const refresh = await takeRefresh(lab);
   expect(header(refresh, "Session-Expires")).toBe("90;refresher=uac");
   expect(refresh.endsWith(SDP)).toBe(true);
-  const session = "Session-Expires: 90;refresher=uac";
-  lab.peer.send(answer(refresh, "200 OK", [session, ...ANSWERED]));
-  await lab.peer.receive(/^ACK/);
   await clock.advance(45_000);
   expect(header(await lab.peer.receive(/^INVITE/), "CSeq")).toBe("2 INVITE");
 });
@@ -67,12 +79,10 @@ test("after any other refusal the session is refreshed once more, and lasts unti
   const { dialog } = await called(lab, "uas");
   const ended = once(dialog, "destroy");
   await clock.advance(45_000);
-  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "488 Not Acceptable Here"));
-  await lab.peer.receive(/^ACK/);
+  await refuseRefresh(lab, "488 Not Acceptable Here");
   // The peer would hang up after 60 s: half of what is left until then.
   await clock.advance(7_500);
-  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "488 Not Acceptable Here"));
-  await lab.peer.receive(/^ACK/);
+  await refuseRefresh(lab, "488 Not Acceptable Here");
   await clock.advance(37_499);
   expect(lab.daemon.load.dialogs).toBe(1);
   expect(lab.peer.drain().filter((text) => /^(?:INVITE|BYE)/.test(text))).toEqual([]);
@@ -86,12 +96,9 @@ test("a refresh that crosses the peer's own and is then taken starts the time an
   await using lab = await openTestDaemon({ clock });
   await called(lab, "uas");
   await clock.advance(45_000);
-  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "491 Request Pending"));
-  await lab.peer.receive(/^ACK/);
+  await refuseRefresh(lab, "491 Request Pending");
   await clock.advance(7_500);
-  const session = "Session-Expires: 90;refresher=uac";
-  lab.peer.send(answer(await lab.peer.receive(/^INVITE/), "200 OK", [session, ...ANSWERED]));
-  await lab.peer.receive(/^ACK/);
+  await takeRefresh(lab);
   await clock.advance(44_999);
   expect(lab.daemon.load.dialogs).toBe(1);
   await clock.advance(1);
