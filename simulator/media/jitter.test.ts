@@ -159,9 +159,15 @@ test("a buffer that got too deep keeps the pauses of an utterance, and catches u
   expect(buffer.skippedMs).toBe(240);
 });
 
-/** Sends quiet frames 5 ms before each tick, the n-th `lateMs(n)` later; returns the frames concealed. */
-function keepTime(buffer: JitterBuffer, frames: number, lateMs: (n: number) => number): number {
-  const arrivals = Array.from({ length: frames }, (_, n) => n * 20 - 5 + lateMs(n));
+/**
+ * Sends quiet frames so long before each tick, the n-th `lateMs(n)` later; returns the frames concealed.
+ */
+function keepTime(
+  buffer: JitterBuffer,
+  { frames, earlyMs = 5 }: { frames: number; earlyMs?: number },
+  lateMs: (n: number) => number = () => 0,
+): number {
+  const arrivals = Array.from({ length: frames }, (_, n) => n * 20 - earlyMs + lateMs(n));
   let concealed = 0;
   for (let atMs = 0; atMs < frames * 20; atMs += 20) {
     for (const [n, at] of arrivals.entries()) {
@@ -172,16 +178,24 @@ function keepTime(buffer: JitterBuffer, frames: number, lateMs: (n: number) => n
   return concealed;
 }
 
-test("on a path that keeps its time the wait becomes two frames", () => {
-  const buffer = new JitterBuffer();
-  expect(keepTime(buffer, 200, () => 0)).toBe(0);
-  expect(buffer.skippedMs).toBe(40);
-  buffer.put(200 * FRAME, level(1_000), 3_995);
-  expect(play(buffer, 4_000, 2)).toEqual([5, 1_000]);
+test("on a path that keeps its time packets wait for the next tick that is 6 ms away", () => {
+  for (const { earlyMs, played } of [
+    { earlyMs: 5, played: [5, 1_000] },
+    { earlyMs: 7, played: [1_000, -801] },
+  ]) {
+    const buffer = new JitterBuffer();
+    expect(keepTime(buffer, { frames: 200, earlyMs })).toBe(0);
+    buffer.put(200 * FRAME, level(1_000), 4_000 - earlyMs);
+    expect(play(buffer, 4_000, 2)).toEqual(played);
+  }
 });
 
 test("a path that stands still for 120 ms every second is given its time once", () => {
-  const concealed = keepTime(new JitterBuffer(), 500, (n) => Math.max(0, (n % 50) - 43) && 120);
+  const concealed = keepTime(
+    new JitterBuffer(),
+    { frames: 500 },
+    (n) => Math.max(0, (n % 50) - 43) && 120,
+  );
   expect(concealed).toBeLessThanOrEqual(3);
 });
 

@@ -9,10 +9,14 @@ const LIMIT_AHEAD_SAMPLES = 8_000;
 const LIMIT_GROWTH_SAMPLES = 3_200;
 /** So many packets in a row that are later still start the stream anew. */
 const LATE_RUN = 5;
-/** The depth is judged by its least value in two seconds. */
+/** The depth is judged by its least value in two seconds or more, in silence. */
 const JUDGE_FRAMES = 100;
-/** A path that keeps its time needs no more than the frame to be played and one in reserve. */
-const SETTLED_SAMPLES = 2 * FRAME_SAMPLES;
+/**
+ * On a path that keeps its time the frame to be played is enough, if its packet comes this much before
+ * it. One in ten may be seen later: a process that stood still reads its packets late before it plays.
+ */
+const RESERVE_MS = 6;
+const SEEN_LATE_SHARE = 0.1;
 /** Silence is 600 ms of quiet: a pause within an utterance keeps its length. */
 const SILENCE_FRAMES = 30;
 const QUIET_PEAK = 200;
@@ -46,8 +50,12 @@ export class JitterBuffer {
   #missingRun = 0;
   #judged = 0;
   #leastDepth = Number.POSITIVE_INFINITY;
+  /** How long each of the last packets waited until it was played, in milliseconds. */
+  readonly #waits: number[] = [];
+  #waited = 0;
+  #takenAtMs: number | undefined;
   #grown = 0;
-  /** What the path has shown to need beyond the settled depth; a frame is forgotten each time it is judged. */
+  /** What the path has shown to need beyond the reserve; a frame is forgotten each time it is judged. */
   #needed = 0;
   #quietFrames = 0;
   #skipped = 0;
@@ -97,6 +105,7 @@ export class JitterBuffer {
       return { samples: new Int16Array(FRAME_SAMPLES), concealed: false };
     }
     this.#judgeDepth();
+    this.#takenAtMs = atMs;
     const samples = new Int16Array(FRAME_SAMPLES);
     const gain = this.#missingRun < FADE_FRAMES ? FADE : 0;
     let missing = 0;
@@ -129,9 +138,18 @@ export class JitterBuffer {
       return this.#lateRun < LATE_RUN ? undefined : this.#start(timestamp, length, atMs);
     }
     this.#lateRun = 0;
-    if (distance > 0) this.#reference = { timestamp, position };
+    if (distance > 0) {
+      this.#reference = { timestamp, position };
+      this.#noteWait(position, atMs);
+    }
     this.#end = Math.max(this.#end, position + length);
     return position;
+  }
+
+  #noteWait(position: number, atMs: number): void {
+    if (this.#takenAtMs === undefined) return;
+    const frames = Math.floor((position - this.#next) / FRAME_SAMPLES) + 1;
+    this.#waits[this.#waited++ % JUDGE_FRAMES] = this.#takenAtMs + frames * FRAME_MS - atMs;
   }
 
   /** The newest packet comes after its time: everything from it on is played as much later. */
@@ -149,8 +167,8 @@ export class JitterBuffer {
     this.#startsAtMs = atMs + this.#depthMs;
     this.#reference = { timestamp, position: this.#next };
     this.#end = this.#next + length;
-    this.#judged = 0;
-    this.#leastDepth = Number.POSITIVE_INFINITY;
+    this.#takenAtMs = undefined;
+    this.#judgeAnew();
     return this.#next;
   }
 
@@ -174,11 +192,17 @@ export class JitterBuffer {
     this.#leastDepth = Math.min(this.#leastDepth, this.#end - this.#next);
     this.#judged += 1;
     if (this.#judged < JUDGE_FRAMES) return;
-    let excess = this.#leastDepth - SETTLED_SAMPLES - this.#needed;
-    if (excess < FRAME_SAMPLES) return this.#judgeAnew();
     if (this.#quietFrames < SILENCE_FRAMES || !this.#isQuietAhead()) return;
-    for (; excess >= FRAME_SAMPLES; excess -= FRAME_SAMPLES) this.#leaveOutFrame();
+    for (let frames = this.#excessFrames(); frames >= 1; frames--) this.#leaveOutFrame();
     this.#judgeAnew();
+  }
+
+  #excessFrames(): number {
+    const sorted = this.#waits.toSorted((a, b) => a - b);
+    const waitMs = sorted[Math.floor(sorted.length * SEEN_LATE_SHARE)] ?? 0;
+    const neededMs = (this.#needed * 1_000) / RATE_HZ;
+    const depth = this.#leastDepth - FRAME_SAMPLES - this.#needed;
+    return Math.floor(Math.min(depth / FRAME_SAMPLES, (waitMs - RESERVE_MS - neededMs) / FRAME_MS));
   }
 
   #leaveOutFrame(): void {
@@ -195,6 +219,8 @@ export class JitterBuffer {
     this.#needed = Math.max(0, this.#needed - FRAME_SAMPLES);
     this.#judged = 0;
     this.#leastDepth = Number.POSITIVE_INFINITY;
+    this.#waits.length = 0;
+    this.#waited = 0;
   }
 
   /** Whether everything that waits is quiet. */
@@ -208,5 +234,6 @@ export class JitterBuffer {
 }
 
 function isQuiet(samples: Int16Array): boolean {
-  return samples.every((sample) => Math.abs(sample) <= QUIET_PEAK);
+  for (const sample of samples) if (sample > QUIET_PEAK || sample < -QUIET_PEAK) return false;
+  return true;
 }
