@@ -46,8 +46,24 @@ test("the limit is kept and told", () => {
   expect(recorder.truncated).toBe(true);
 });
 
-test("an hour grows by doubling", () => {
+test("an hour with holes is on its time line", () => {
   const recorder = new Recorder({ limitMs: 3_600_000 });
   for (let second = 0; second < 3_600; second += 60) recorder.append(level(second), second * 1_000);
   expect(recorder.durationMs).toBe(3_540_020);
+  const { samples } = recorder.audio();
+  const at = (ms: number) => samples[ms * 8];
+  expect([at(1_800_019), at(1_800_020), at(3_540_000)]).toEqual([1_800, 0, 3_540]);
+});
+
+test("audio of any length is kept whole", () => {
+  const ramp = Int16Array.from({ length: 50_000 }, (_, n) => n % 30_000);
+  const recorder = new Recorder();
+  for (const [from, to] of [
+    [0, 15_999],
+    [15_999, 16_002],
+    [16_002, 50_000],
+  ]) {
+    recorder.append(ramp.subarray(from, to), (from ?? 0) / 8);
+  }
+  expect(recorder.audio().samples).toEqual(ramp);
 });

@@ -4,6 +4,8 @@ import type { StereoAudio } from "./wav.ts";
 const DEFAULT_LIMIT_MS = 30 * 60_000;
 /** A forwarded packet may come a little late without a hole being meant. */
 const TOLERANCE_MS = 40;
+/** Kept in pieces: one that grows is copied again and again, and all calls' at the same time. */
+const PIECE_MS = 2_000;
 
 /** What one direction of a leg carried, on the lab's time line; pauses are filled with silence. */
 export interface Recording {
@@ -20,7 +22,9 @@ export interface Recording {
 export class Recorder implements Recording {
   readonly rateHz: number;
   readonly #limit: number;
-  #samples: Int16Array;
+  readonly #pieceSamples: number;
+  /** None where nothing was appended. */
+  readonly #pieces: (Int16Array | undefined)[] = [];
   #length = 0;
   #startedAtMs: number | undefined;
   #truncated = false;
@@ -28,7 +32,7 @@ export class Recorder implements Recording {
   constructor({ rateHz = 8_000, limitMs = DEFAULT_LIMIT_MS } = {}) {
     this.rateHz = rateHz;
     this.#limit = Math.floor((limitMs * rateHz) / 1_000);
-    this.#samples = new Int16Array(Math.min(this.#limit, rateHz * 10));
+    this.#pieceSamples = (PIECE_MS * rateHz) / 1_000;
   }
 
   get startedAtMs(): number | undefined {
@@ -44,7 +48,12 @@ export class Recorder implements Recording {
   }
 
   audio(): Audio {
-    return { samples: this.#samples.slice(0, this.#length), rateHz: this.rateHz };
+    const samples = new Int16Array(this.#length);
+    for (const [index, piece] of this.#pieces.entries()) {
+      const at = index * this.#pieceSamples;
+      if (piece !== undefined) samples.set(piece.subarray(0, this.#length - at), at);
+    }
+    return { samples, rateHz: this.rateHz };
   }
 
   /** `atMs` is the time of the first sample; a hole since the last append becomes silence. */
@@ -56,15 +65,19 @@ export class Recorder implements Recording {
     const end = Math.min(start + samples.length, this.#limit);
     if (start + samples.length > this.#limit) this.#truncated = true;
     if (end <= start) return;
-    if (end > this.#samples.length) this.#grow(end);
-    this.#samples.set(samples.subarray(0, end - start), start);
+    this.#store(samples.subarray(0, end - start), start);
     this.#length = end;
   }
 
-  #grow(needed: number): void {
-    const grown = new Int16Array(Math.min(this.#limit, Math.max(needed, this.#samples.length * 2)));
-    grown.set(this.#samples.subarray(0, this.#length));
-    this.#samples = grown;
+  #store(samples: Int16Array, start: number): void {
+    for (let taken = 0; taken < samples.length; ) {
+      const index = Math.floor((start + taken) / this.#pieceSamples);
+      const piece = (this.#pieces[index] ??= new Int16Array(this.#pieceSamples));
+      const at = start + taken - index * this.#pieceSamples;
+      const part = samples.subarray(taken, taken + this.#pieceSamples - at);
+      piece.set(part, at);
+      taken += part.length;
+    }
   }
 }
 
