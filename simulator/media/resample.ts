@@ -12,6 +12,9 @@ const GENERAL: Design = { zeros: 16, beta: 8, rolloff: 0.9 };
 /** 8 <-> 16 kHz: a 95-tap half-band, flat to 3.4 kHz, -63 dB at 4.4 kHz; every second tap is zero. */
 const HALF_BAND: Design = { zeros: 24, beta: 8, rolloff: 1 };
 
+/** What rounding leaves of a tap that is zero. */
+const LEAST_TAP = 1e-9;
+
 /** Filters kept for one pair of rates; telephone and studio rates need at most 441. */
 const LIMIT_PHASES = 1_000;
 
@@ -23,7 +26,7 @@ const LIMIT_PHASES = 1_000;
 export class Resampler {
   readonly fromHz: number;
   readonly toHz: number;
-  readonly #phases: readonly Float64Array[];
+  readonly #phases: readonly Filter[];
   readonly #step: number;
   readonly #taps: number;
   #history: Float64Array;
@@ -40,8 +43,7 @@ export class Resampler {
     this.fromHz = fromHz;
     this.toHz = toHz;
     this.#step = fromHz / divisor;
-    this.#phases = designOf(fromHz, toHz);
-    this.#taps = this.#phases[0]?.length ?? 1;
+    ({ phases: this.#phases, taps: this.#taps } = designOf(fromHz, toHz));
     this.#filled = this.#taps - 1;
     this.#history = new Float64Array(this.#filled);
   }
@@ -55,18 +57,23 @@ export class Resampler {
     if (this.fromHz === this.toHz) return samples.slice();
     this.#append(samples);
     const phases = this.#phases.length;
-    const output = new Int16Array(Math.ceil((this.#filled * phases) / this.#step) + 1);
-    let produced = 0;
-    let position = 0;
-    while (position + this.#taps <= this.#filled) {
-      output[produced++] = clip(this.#convolve(position));
-      this.#phase += this.#step;
-      position += Math.floor(this.#phase / phases);
-      this.#phase %= phases;
+    const step = this.#step;
+    const positions = Math.max(0, this.#filled - this.#taps + 1);
+    const produced = Math.max(0, Math.ceil((positions * phases - this.#phase) / step));
+    const sums = new Float64Array(produced);
+    for (let first = 0; first < phases && first < produced; first++) {
+      const at = this.#phase + first * step;
+      const place = { at: Math.floor(at / phases), step, first, every: phases };
+      for (const comb of this.#phases[at % phases] ?? []) addComb(sums, comb, this.#history, place);
     }
-    this.#history.copyWithin(0, position, this.#filled);
-    this.#filled -= position;
-    return output.subarray(0, produced);
+    const next = this.#phase + produced * step;
+    const consumed = Math.floor(next / phases);
+    this.#phase = next % phases;
+    this.#history.copyWithin(0, consumed, this.#filled);
+    this.#filled -= consumed;
+    const output = new Int16Array(produced);
+    for (let index = 0; index < produced; index++) output[index] = clip(sums[index] ?? 0);
+    return output;
   }
 
   /** What is still inside the filter; afterwards the stream starts anew. */
@@ -89,16 +96,55 @@ export class Resampler {
     this.#history.set(samples, this.#filled);
     this.#filled = needed;
   }
+}
 
-  #convolve(position: number): number {
-    const filter = this.#phases[this.#phase];
-    const history = this.#history;
-    let sum = 0;
-    if (filter === undefined) return sum;
-    for (let tap = 0; tap < filter.length; tap++) {
-      sum += (filter[tap] ?? 0) * (history[position + tap] ?? 0);
+/** Taps that follow each other at a distance; those between are zero. */
+interface Comb {
+  readonly first: number;
+  readonly every: number;
+  readonly taps: Float64Array;
+}
+
+/** The sum of its combs; a half-band has two, one of a single tap. */
+type Filter = readonly Comb[];
+
+/**
+ * Adds a comb to every `every`-th sum from `first` on, the history lying `at` for the first and `step`
+ * further for each. Four are summed side by side, so that a tap is read once for them.
+ */
+function addComb(
+  sums: Float64Array,
+  { first: start, every: apart, taps }: Comb,
+  history: Float64Array,
+  { at, step, first, every }: { at: number; step: number; first: number; every: number },
+): void {
+  let from = at + start;
+  let index = first;
+  for (; index + 3 * every < sums.length; index += 4 * every, from += 4 * step) {
+    let sum0 = 0;
+    let sum1 = 0;
+    let sum2 = 0;
+    let sum3 = 0;
+    let place = from;
+    for (let tap = 0; tap < taps.length; tap++, place += apart) {
+      const weight = taps[tap] ?? 0;
+      sum0 += weight * (history[place] ?? 0);
+      sum1 += weight * (history[place + step] ?? 0);
+      sum2 += weight * (history[place + 2 * step] ?? 0);
+      sum3 += weight * (history[place + 3 * step] ?? 0);
     }
-    return sum;
+    sums[index] = (sums[index] ?? 0) + sum0;
+    sums[index + every] = (sums[index + every] ?? 0) + sum1;
+    sums[index + 2 * every] = (sums[index + 2 * every] ?? 0) + sum2;
+    sums[index + 3 * every] = (sums[index + 3 * every] ?? 0) + sum3;
+  }
+  for (; index < sums.length; index += every, from += step) {
+    let sum = 0;
+    let place = from;
+    for (let tap = 0; tap < taps.length; tap++, place += apart) {
+      sum += (taps[tap] ?? 0) * (history[place] ?? 0);
+    }
+    sums[index] = (sums[index] ?? 0) + sum;
   }
 }
 
@@ -121,17 +167,42 @@ export function atRate(audio: Audio, rateHz: number): Audio {
   return { samples: resample(audio.samples, audio.rateHz, rateHz), rateHz };
 }
 
-const designs = new Map<string, readonly Float64Array[]>();
+interface Designed {
+  readonly phases: readonly Filter[];
+  /** Length of every phase. */
+  readonly taps: number;
+}
+
+const designs = new Map<string, Designed>();
 
 /** Filters depend on the two rates only; a call opens several resamplers of the same kind. */
-function designOf(fromHz: number, toHz: number): readonly Float64Array[] {
+function designOf(fromHz: number, toHz: number): Designed {
   const key = `${fromHz}:${toHz}`;
   const known = designs.get(key);
   if (known !== undefined) return known;
   const halfBand = fromHz === 2 * toHz || toHz === 2 * fromHz;
-  const designed = design(fromHz, toHz, halfBand ? HALF_BAND : GENERAL);
+  const filters = design(fromHz, toHz, halfBand ? HALF_BAND : GENERAL);
+  const phases = filters.map((filter) => (halfBand ? combsOf(filter) : [wholeOf(filter)]));
+  const designed = { phases, taps: filters[0]?.length ?? 1 };
   designs.set(key, designed);
   return designed;
+}
+
+function wholeOf(taps: Float64Array): Comb {
+  return { first: 0, every: 1, taps };
+}
+
+/** A half-band without its zeros: the middle tap, and either all others or every second. */
+function combsOf(filter: Float64Array): Filter {
+  const middle = filter.indexOf(Math.max(...filter));
+  const isZero = (tap: number) => Math.abs(filter[tap] ?? 0) < LEAST_TAP;
+  if (!isZero(middle + 2)) return [wholeOf(filter)];
+  const first = (middle + 1) % 2;
+  const others = filter.filter((_, tap) => tap % 2 === first);
+  const single = { first: middle, every: 1, taps: filter.slice(middle, middle + 1) };
+  return others.every((tap) => Math.abs(tap) < LEAST_TAP)
+    ? [single]
+    : [single, { first, every: 2, taps: others }];
 }
 
 function design(fromHz: number, toHz: number, { zeros, beta, rolloff }: Design): Float64Array[] {
