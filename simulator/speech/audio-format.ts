@@ -65,9 +65,11 @@ export function decodeAudio(format: AudioFormat, bytes: Buffer): Int16Array {
   const { encoding, channels } = format;
   if (encoding === "pcm") {
     const count = Math.floor(bytes.length / bytesPerSample(format));
-    return Int16Array.from({ length: count }, (_, index) =>
-      bytes.readInt16LE(2 * channels * index),
-    );
+    const samples = new Int16Array(count);
+    for (let index = 0; index < count; index++) {
+      samples[index] = bytes.readInt16LE(2 * channels * index);
+    }
+    return samples;
   }
   const decoded = encoding === "mulaw" ? decodeMulaw(bytes) : decodeAlaw(bytes);
   return channels === 1 ? decoded : decoded.filter((_, index) => index % channels === 0);
