@@ -21,11 +21,18 @@ const LIMIT_TEMPLATES = 2000;
 const templates: Template[] = [];
 const listeners = new Map<number, { listener: Listener; progress: boolean }>();
 
-/** What is told when everything that came together has been done. */
+/** Crossing to the other thread costs, so answers go together; but an event waits for no other ear. */
 let answers: RecogniserAnswer[] = [];
 
 function send(answer: RecogniserAnswer): void {
   answers.push(answer);
+}
+
+function post(): void {
+  const told = answers;
+  answers = [];
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
+  if (told.length > 0) parentPort?.postMessage(told);
 }
 
 function enrol(enrolment: Enrolment): void {
@@ -69,9 +76,9 @@ function perform(job: RecogniserJob): void {
 }
 
 parentPort?.on("message", (jobs: RecogniserJob[]) => {
-  jobs.forEach(perform);
-  const told = answers;
-  answers = [];
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
-  if (told.length > 0) parentPort?.postMessage(told);
+  for (const job of jobs) {
+    perform(job);
+    if (answers.some(({ answer }) => answer === "event")) post();
+  }
+  post();
 });

@@ -313,3 +313,28 @@ test("a disposed ear is silent, a disposed recogniser rejects", async () => {
   await second[Symbol.asyncDispose]();
   await expect(ear.finish()).rejects.toMatchObject({ code: "RECOGNISER_CLOSED" });
 });
+
+test("of sixty sentences that differ for a fifth of a second the right one is found", async () => {
+  await using taught = await startRecogniser();
+  const say = async (text: string) => (await synthesiser.synthesise({ text })).samples;
+  const beginning = await say("I am calling about the contract with the number");
+  const end = await say("which I received today");
+  const words = await say(Array.from({ length: 70 }, (_, index) => index).join(", "));
+  const pieces = Array.from({ length: Math.floor(words.length / 3_200) }, (_, index) =>
+    words.subarray(index * 3_200, (index + 1) * 3_200),
+  ).filter((piece) => piece.filter((sample) => Math.abs(sample) > 1_000).length > 1_000);
+  const sentences = pieces.slice(0, 60).map((piece, index) => {
+    const samples = Int16Array.from([...beginning, ...piece, ...end]);
+    return { text: `sentence ${index}`, audio: { samples, rateHz: 16_000 }, words: [] };
+  });
+  expect(sentences.length).toBe(60);
+  for (const sentence of sentences) await taught.enrol(sentence);
+  for (const { text, audio } of sentences.slice(-10)) {
+    const heard: EarEvent[] = [];
+    await using ear = taught.listen({ onEvent: (event) => heard.push(event) });
+    const pause = new Int16Array(8_000);
+    for (const samples of [pause, audio.samples, pause]) ear.accept(samples, 16_000);
+    await ear.finish();
+    expect(phrases(heard)).toEqual([text]);
+  }
+});

@@ -32,8 +32,6 @@ export interface Candidate {
 }
 
 const AFTER_PRE_ROLL = { row: PRE_ROLL_FRAMES, within: PRE_ROLL_FRAMES };
-/** Templates may be heard this much beyond the frames given, where a later offset would fit. */
-const SPARE_FRAMES = 40;
 /** Every third row is compared at every third place first; then the best at every row and near place. */
 const COARSE_STEP = 3;
 const REFINED = 12;
@@ -47,40 +45,49 @@ export function searchAll(
   extent: Extent,
 ): Candidate[] {
   const { row, within } = extent.start ?? AFTER_PRE_ROLL;
-  const offsets = { from: row - within, count: Math.floor((2 * within) / COARSE_STEP) + 1 };
+  const from = row - within;
+  const count = Math.floor((2 * within) / COARSE_STEP) + 1;
   const coarse = new Comparison(segment, extent, COARSE_STEP);
+  const offsets = { from, count, apart: COARSE_STEP };
   const sorted = bySimilarity(templates.map((template) => coarse.best(template, offsets)));
   const fine = new Comparison(segment, extent, 1);
   for (const candidate of sorted.slice(0, REFINED)) {
-    const { template, offset } = candidate;
-    const from = Math.max(offsets.from, offset - COARSE_STEP + 1);
-    Object.assign(candidate, fine.best(template, { from, count: 2 * COARSE_STEP - 1 }));
+    const near = Math.max(from, candidate.offset - COARSE_STEP + 1);
+    const places = { from: near, count: 2 * COARSE_STEP - 1, apart: 1 };
+    Object.assign(candidate, fine.best(candidate.template, places));
   }
   return bySimilarity(sorted);
 }
 
-/** Compares candidates again, now that more is heard, near the place they were found at. */
+/**
+ * Compares candidates again, now that more is heard, near the place they were found at: every third
+ * row first, then the best at every row.
+ */
 export function track<Kind extends Candidate>(
   segment: Segment,
   candidates: readonly Kind[],
   extent: Extent,
 ): Kind[] {
-  const comparison = new Comparison(segment, extent, 1);
-  const found = candidates.map((candidate) => {
-    const near = { from: candidate.offset - 2, count: 5 };
-    return { ...candidate, ...comparison.best(candidate.template, near) };
-  });
-  return bySimilarity(found);
+  const near = ({ offset }: Kind) => ({ from: offset - 2, count: 5, apart: 1 });
+  const compared = (comparison: Comparison) => (candidate: Kind) => {
+    return { ...candidate, ...comparison.best(candidate.template, near(candidate)) };
+  };
+  const coarse = new Comparison(segment, extent, COARSE_STEP);
+  const sorted = bySimilarity(candidates.map(compared(coarse)));
+  const fine = new Comparison(segment, extent, 1);
+  const refined = sorted.slice(0, REFINED).map(compared(fine));
+  return bySimilarity([...refined, ...sorted.slice(REFINED)]);
 }
 
 function bySimilarity<Kind extends Candidate>(candidates: readonly Kind[]): Kind[] {
   return candidates.toSorted((a, b) => b.similarity - a.similarity);
 }
 
-/** Places a template may begin on, as far apart as the rows that are compared; a multiple of it. */
+/** Places a template may begin on: as far apart as the rows that are looked at, or all. */
 interface Offsets {
   from: number;
   count: number;
+  apart: number;
 }
 
 /** Of the template that is being compared; one at a time. */
@@ -88,52 +95,72 @@ const expected = new Spectrogram({ margin: 0 });
 
 /**
  * Spectrograms above the noise, correlated. One is made per judgement and shared by the templates.
- * With `step` 2 every second row is looked at.
+ * With `step` 3 every third row of a template is looked at, and what was heard where those lie.
  */
 class Comparison {
   readonly #extent: Extent;
   readonly #step: number;
+  readonly #segment: Segment;
   readonly #noise: Float32Array;
   readonly #speechRow: number;
   readonly #loudness: number;
   readonly #heardRows: number;
-  readonly #heard: Spectrogram;
+  /** By the row they begin with, below `step`. */
+  readonly #heard: Spectrogram[] = [];
 
-  constructor({ history, noise }: Segment, extent: Extent, step: number) {
+  constructor(segment: Segment, extent: Extent, step: number) {
+    const { history, noise } = segment;
     this.#extent = extent;
     this.#step = step;
+    this.#segment = segment;
     this.#noise = noise.bands;
     this.#heardRows = history.length;
-    const rows = extent.whole ? history.length : extent.frames;
-    this.#heard = heardExcess(history, noise.bands, { rows, step });
     const { row } = extent.start ?? AFTER_PRE_ROLL;
     this.#speechRow = row;
     const speech = Math.min(row, extent.frames - 5);
     this.#loudness = loudness(history.energies.subarray(speech, extent.frames));
   }
 
-  best(template: Template, { from, count }: Offsets): Candidate {
+  best(template: Template, { from, count, apart }: Offsets): Candidate {
     const { frames, whole } = this.#extent;
     const step = this.#step;
     const compared = whole
       ? template.frames
       : Math.max(5, Math.min(template.frames, frames - this.#speechRow));
     const gainDb = this.#loudness - (template.loudness[compared] ?? 0);
-    const rows = whole ? template.frames : Math.min(template.frames, frames + SPARE_FRAMES);
+    const rows = whole ? template.frames : Math.max(1, Math.min(template.frames, frames - from));
     expectExcess(template, { gainDb, noise: this.#noise, rows, step });
-    const cross = crossSums(this.#heard, expected, { from: from / step, count });
     const best = { template, offset: 0, gainDb, similarity: -2 };
-    for (let index = 0; index < count; index++) {
-      const offset = from + index * step;
-      const overlay = {
-        offset: offset / step,
-        span: this.#spanOf(template, offset),
-        cross: cross[index] ?? 0,
-      };
-      const similarity = correlation(this.#heard, expected, overlay);
-      if (similarity > best.similarity) Object.assign(best, { similarity, offset });
+    // Offsets that lie a step apart see the same rows of what was heard, and are compared together.
+    const together = step / apart;
+    for (let index = 0; index < Math.min(together, count); index++) {
+      this.#compare(best, from + index * apart, Math.ceil((count - index) / together));
     }
     return best;
+  }
+
+  #compare(best: Candidate, from: number, count: number): void {
+    const step = this.#step;
+    const first = from - step * Math.floor(from / step);
+    const heard = (this.#heard[first] ??= this.#heardFrom(first));
+    const seen = (row: number) => Math.ceil((row - first) / step);
+    const cross = crossSums(heard, expected, { from: seen(from), count });
+    for (let index = 0; index < count; index++) {
+      const offset = from + index * step;
+      const { begin, end } = this.#spanOf(best.template, offset);
+      const similarity = correlation(heard, expected, {
+        offset: seen(offset),
+        span: { begin: Math.max(0, seen(begin)), end: seen(end) },
+        cross: cross[index] ?? 0,
+      });
+      if (similarity > best.similarity) Object.assign(best, { similarity, offset });
+    }
+  }
+
+  #heardFrom(first: number): Spectrogram {
+    const { history, noise } = this.#segment;
+    const rows = this.#extent.whole ? history.length : this.#extent.frames;
+    return heardExcess(history, noise.bands, { rows, step: this.#step, first });
   }
 
   /** The heard rows that a template at this offset has to explain. */
@@ -142,22 +169,21 @@ class Comparison {
     const end = whole
       ? Math.max(frames, Math.min(this.#heardRows, offset + template.frames))
       : frames;
-    const begin = start === undefined ? 0 : offset;
-    return { begin: begin / this.#step, end: Math.ceil(end / this.#step) };
+    return { begin: start === undefined ? 0 : offset, end };
   }
 }
 
 function heardExcess(
   { bands }: Rows,
   noise: Float32Array,
-  { rows, step }: { rows: number; step: number },
+  { rows, step, first }: { rows: number; step: number; first: number },
 ): Spectrogram {
   const heard = new Spectrogram({ margin: MARGIN_ROWS });
-  heard.clear(Math.ceil(rows / step));
+  heard.clear(Math.ceil((rows - first) / step));
   for (let band = 0; band < BANDS; band++) {
     const floor = noise[band] ?? 0;
     let at = heard.at(band, 0);
-    for (let row = 0; row < rows; row += step) {
+    for (let row = first; row < rows; row += step) {
       heard.values[at++] = Math.max(0, (bands[row * BANDS + band] ?? 0) - floor);
     }
   }
