@@ -3,6 +3,39 @@ import { type Agent, startAgent } from "../agent/service.ts";
 import { type Lab, startLab } from "../simulator/lab.ts";
 
 export const GREETING = "How can I help you today?";
+export const CALLER_VOICE = "en-US-AndrewNeural";
+export const AGENT_VOICE = "en-US-AvaMultilingualNeural";
+const UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+const TEENS = ["ten", "eleven", "twelve", "thirteen", "fourteen"];
+const MORE = ["fifteen", "sixteen", "seventeen", "eighteen", "nineteen"];
+export const NUMBERS: readonly string[] = [
+  ...UNITS,
+  ...TEENS,
+  ...MORE,
+  ...["twenty", "thirty", "forty"].flatMap((ten) => [
+    ten,
+    ...UNITS.map((unit) => `${ten} ${unit}`),
+  ]),
+];
+
+/** A question that no other call asks, and its answer. */
+export function turnOf(call: number, topic: string): { question: string; reply: string } {
+  const number = NUMBERS[call];
+  return {
+    question: `Please tell me about ${topic} number ${number}.`,
+    reply: `The ${topic} number ${number} is ready for you today.`,
+  };
+}
+
+/** Scripts the answer and synthesises both beforehand. */
+export async function prepareTurn(
+  lab: Lab,
+  { question, reply }: ReturnType<typeof turnOf>,
+): Promise<void> {
+  lab.script.when(question).says(reply);
+  await lab.voices.audioOf(question, CALLER_VOICE);
+  await lab.voices.audioOf(reply, AGENT_VOICE);
+}
 const STEP_TIMEOUT_MS = 20_000;
 
 /** A lab with the bundled agent in it, in one process. */

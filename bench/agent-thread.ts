@@ -1,10 +1,14 @@
+import { performance } from "node:perf_hooks";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { readConfig } from "../agent/config.ts";
 import { startAgent } from "../agent/service.ts";
+import { type RecordedSpan, recordSpans } from "../agent/testing/span-recorder.ts";
 
 /** The bundled agent in a thread of its own, as in production it has a process of its own. */
 export interface AgentThread extends AsyncDisposable {
   readonly webhookUrl: string;
+  /** The agent's spans so far, with times in milliseconds since 1970. */
+  spans(): Promise<RecordedSpan[]>;
 }
 
 export async function startAgentThread(
@@ -17,6 +21,13 @@ export async function startAgentThread(
   const webhookUrl = await promise;
   return {
     webhookUrl,
+    async spans() {
+      const { promise: told, resolve: take } = Promise.withResolvers<RecordedSpan[]>();
+      worker.once("message", take);
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
+      worker.postMessage("spans");
+      return told;
+    },
     async [Symbol.asyncDispose]() {
       const { promise: exited, resolve: exit } = Promise.withResolvers<void>();
       worker.once("exit", () => exit());
@@ -28,9 +39,14 @@ export async function startAgentThread(
 }
 
 async function run(port: NonNullable<typeof parentPort>): Promise<void> {
+  const spans = recordSpans(() => performance.timeOrigin + performance.now());
   const agent = await startAgent(readConfig(workerData as Record<string, string>));
   port.postMessage(agent.webhookUrl);
-  port.once("message", () => void agent[Symbol.asyncDispose]());
+  port.on("message", (asked: "spans" | "stop") => {
+    if (asked === "spans") return port.postMessage(spans);
+    port.close();
+    void agent[Symbol.asyncDispose]();
+  });
 }
 
 if (!isMainThread && parentPort !== null) await run(parentPort);

@@ -26,6 +26,7 @@ import { type Lab, type LabCall, startLab } from "../simulator/lab.ts";
 import { findGaps } from "../simulator/media/quality.ts";
 import { startRecogniser } from "../simulator/speech/recogniser.ts";
 import type { Utterance } from "../simulator/speech/synthesiser.ts";
+import { AGENT_VOICE, GREETING, NUMBERS, prepareTurn, turnOf } from "./agent-calls.ts";
 import { startAgentThread } from "./agent-thread.ts";
 
 const { values: options } = parseArgs({
@@ -38,34 +39,10 @@ const { values: options } = parseArgs({
 const CALL_MS = 60_000;
 const FIRST_QUESTION_MS = 8000;
 const TURN_MS = 10_000;
-const CALLER_VOICE = "en-US-AndrewNeural";
-const AGENT_VOICE = "en-US-AvaMultilingualNeural";
-const GREETING = "How can I help you today?";
 const TOPICS = ["invoice", "contract", "refund", "router", "password"];
-const UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
-const TEENS = ["ten", "eleven", "twelve", "thirteen", "fourteen"];
-const MORE = ["fifteen", "sixteen", "seventeen", "eighteen", "nineteen"];
-const NAMES = [
-  ...UNITS,
-  ...TEENS,
-  ...MORE,
-  "twenty",
-  ...UNITS.map((unit) => `twenty ${unit}`),
-  "thirty",
-  ...UNITS.map((unit) => `thirty ${unit}`),
-];
 
-interface Turn {
-  readonly question: string;
-  readonly reply: string;
-}
-
-/** Sentences that no other call has. */
-function turnsOf(call: number): Turn[] {
-  return TOPICS.map((topic) => ({
-    question: `Please tell me about ${topic} number ${NAMES[call]}.`,
-    reply: `The ${topic} number ${NAMES[call]} is ready for you today.`,
-  }));
+function turnsOf(call: number): ReturnType<typeof turnOf>[] {
+  return TOPICS.map((topic) => turnOf(call, topic));
 }
 
 function numberOf(call: number): string {
@@ -144,7 +121,7 @@ async function judgeLine(
   index: number,
 ): Promise<Omit<Verdict, "agentRight">> {
   const own = turnsOf(index).map(({ reply }) => reply);
-  const others = turnsOf((index + 1) % NAMES.length).map(({ reply }) => reply);
+  const others = turnsOf((index + 1) % NUMBERS.length).map(({ reply }) => reply);
   const phrases = await transcribe(voices, call, [...own, ...others]);
   const texts = phrases.map(({ text }) => text);
   const heard = call.heard();
@@ -191,11 +168,7 @@ async function run(calls: number): Promise<{ verdicts: Verdict[]; load: Load }> 
   const agent = await startAgentThread({ ...lab.agentEnvironment, ...settings });
   await lab.useAgent(agent.webhookUrl);
   const indices = Array.from({ length: calls }, (_, index) => index);
-  for (const { question, reply } of indices.flatMap(turnsOf)) {
-    lab.script.when(question).says(reply);
-    await lab.voices.audioOf(question, CALLER_VOICE);
-    await lab.voices.audioOf(reply, AGENT_VOICE);
-  }
+  for (const turn of indices.flatMap(turnsOf)) await prepareTurn(lab, turn);
 
   const loop = monitorEventLoopDelay({ resolution: 1 });
   const before = { cpu: process.cpuUsage(), at: performance.now() };

@@ -1,18 +1,21 @@
 /**
- * Where a caller's wait goes: `node bench/turns.ts [--calls 1,5] [--turns 4]`. Every turn of
- * scripted calls is taken apart, from the caller's last sound to the first sound they hear of the
- * answer, with the lab's trace, the agent's spans and the recordings of the caller's line.
+ * Where a caller's wait goes: `node bench/turns.ts [--calls 1,5,30] [--turns 4]`. Every turn of
+ * scripted calls, a question each 8 s, is taken apart, from the caller's last sound to the first
+ * sound they hear of the answer, with the lab's trace, the agent's spans and the recordings of the
+ * caller's line. What is said was synthesised before; the agent runs in a thread of its own.
  */
 import { performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type RecordedSpan, recordSpans } from "../agent/testing/span-recorder.ts";
+import type { RecordedSpan } from "../agent/testing/span-recorder.ts";
 import { audibleSpans, percentile } from "../scenarios/harness/timing.ts";
-import type { Lab } from "../simulator/lab.ts";
-import { type Bench, type BenchCall, callAgent, hears, startBench } from "./agent-calls.ts";
+import { type Lab, type LabCall, startLab } from "../simulator/lab.ts";
+import { prepareTurn, turnOf } from "./agent-calls.ts";
+import { startAgentThread } from "./agent-thread.ts";
 
 const { values: options } = parseArgs({
   options: {
-    calls: { type: "string", default: "1,5" },
+    calls: { type: "string", default: "1,5,30" },
     turns: { type: "string", default: "4" },
   },
 });
@@ -25,6 +28,8 @@ const SEGMENTATION_SILENCE_MS = 500;
 /** One frame of the line, plus the window in which the first audible sample is looked for. */
 const TOLERANCE_MS = 40;
 
+const FIRST_QUESTION_MS = 8000;
+const TURN_MS = 8000;
 const TOPICS = [
   "invoice",
   "contract",
@@ -35,17 +40,6 @@ const TOPICS = [
   "address",
   "discount",
 ];
-const NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
-
-/** Sentences that occur once in a run, so that every event finds its turn. */
-function question(call: number, turn: number): string {
-  return `Please tell me about ${TOPICS[turn % TOPICS.length]} number ${NUMBERS[call]}.`;
-}
-
-function reply(call: number, turn: number): string {
-  return `The ${TOPICS[turn % TOPICS.length]} number ${NUMBERS[call]} is ready for you today.`;
-}
-
 /** Times of one turn in lab milliseconds, in the order in which they happen. */
 const STAGES = [
   "last sound of the caller",
@@ -61,22 +55,40 @@ const STAGES = [
 
 type Turn = readonly number[];
 
-async function talk(bench: Bench, index: number, turns: number): Promise<BenchCall> {
-  const { lab } = bench;
-  const call = await callAgent(bench, `+1425555${String(100 + index).padStart(4, "0")}`);
-  for (let turn = 0; turn < turns; turn += 1) {
-    lab.script.when(question(index, turn)).says(reply(index, turn));
-    await call.say(question(index, turn));
-    // A turn that the machine was too busy for is counted as lost, and the next one is tried.
-    await hears(lab, call, reply(index, turn)).catch(() => undefined);
+function turnsOf(call: number, turns: number): Texts[] {
+  return TOPICS.slice(0, turns).map((topic) => turnOf(call, topic));
+}
+
+async function talk(lab: Lab, index: number, { calls, turns }: Size): Promise<LabCall> {
+  await sleep((index * TURN_MS) / calls);
+  const startedAt = performance.now();
+  const until = (atMs: number) => sleep(Math.max(0, startedAt + atMs - performance.now()));
+  const from = `+1425555${String(100 + index).padStart(4, "0")}`;
+  const call = await lab.call("+18005551234", { from, listens: false });
+  await until(1000);
+  await call.press("2");
+  for (const [turn, { question }] of turnsOf(index, turns).entries()) {
+    await until(FIRST_QUESTION_MS + turn * TURN_MS);
+    await call.say(question);
   }
+  await until(FIRST_QUESTION_MS + turns * TURN_MS);
   return call;
 }
 
+interface Traces {
+  readonly lab: Lab["trace"]["events"];
+  readonly agent: readonly RecordedSpan[];
+  /** Lab time less milliseconds since 1970. */
+  readonly originMs: number;
+}
+
 /** Takes one turn apart. Throws the name of the stage that left no mark. */
-function takeApart(lab: Lab, call: BenchCall, spans: readonly RecordedSpan[], texts: Texts): Turn {
+function takeApart(
+  call: LabCall,
+  texts: Texts,
+  { lab: events, agent: spans, originMs }: Traces,
+): Turn {
   const said = texts.question.replace(/\W+$/, "");
-  const events = lab.trace.events;
   const at = (what: string, matches: (event: (typeof events)[number]) => boolean) => {
     const event = events.find(matches);
     if (event === undefined) throw new Error(`no “${what}” for “${texts.question}”`);
@@ -109,7 +121,8 @@ function takeApart(lab: Lab, call: BenchCall, spans: readonly RecordedSpan[], te
       event.kind === "ssml" &&
       String(event.detail).includes(texts.reply),
   );
-  const audio = chat?.parent?.events.get("first audio");
+  const inLab = (ms: number | undefined) => (ms === undefined ? undefined : ms + originMs);
+  const audio = inLab(chat?.parent?.events.get("first audio"));
   const heard = audibleSpans(call.heard()).find(
     ({ startMs }) => startMs > (audio ?? Number.POSITIVE_INFINITY),
   );
@@ -119,8 +132,8 @@ function takeApart(lab: Lab, call: BenchCall, spans: readonly RecordedSpan[], te
     recognised,
     sent,
     asked,
-    chat?.events.get("first piece"),
-    chat?.events.get("first sentence"),
+    inLab(chat?.events.get("first piece")),
+    inLab(chat?.events.get("first sentence")),
     ssml,
     audio,
     heard?.startMs,
@@ -131,9 +144,11 @@ function takeApart(lab: Lab, call: BenchCall, spans: readonly RecordedSpan[], te
   });
 }
 
-interface Texts {
-  readonly question: string;
-  readonly reply: string;
+type Texts = ReturnType<typeof turnOf>;
+
+interface Size {
+  readonly calls: number;
+  readonly turns: number;
 }
 
 interface Measured {
@@ -141,18 +156,21 @@ interface Measured {
   readonly reply: string;
 }
 
-async function measure(calls: number, turns: number): Promise<Measured[]> {
-  await using bench = await startBench();
-  const { lab } = bench;
-  const origin = lab.clock.now() - performance.now();
-  const spans = recordSpans(() => performance.now() + origin);
+async function measure({ calls, turns }: Size): Promise<Measured[]> {
+  await using lab = await startLab();
+  const settings = { ...lab.agentEnvironment, AGENT_PREPARED_PHRASES: "off", LOG_LEVEL: "error" };
+  await using agent = await startAgentThread(settings);
+  await lab.useAgent(agent.webhookUrl);
   const indices = Array.from({ length: calls }, (_, index) => index);
-  const lines = await Promise.all(indices.map((index) => talk(bench, index, turns)));
+  for (const turn of indices.flatMap((index) => turnsOf(index, turns)))
+    await prepareTurn(lab, turn);
+  const lines = await Promise.all(indices.map((index) => talk(lab, index, { calls, turns })));
+  const originMs = lab.clock.now() - (performance.timeOrigin + performance.now());
+  const traces = { lab: lab.trace.events, agent: await agent.spans(), originMs };
   const measured = lines.flatMap((call, index) =>
-    Array.from({ length: turns }, (_, turn) => {
-      const texts = { question: question(index, turn), reply: reply(index, turn) };
-      return measureTurn(() => takeApart(lab, call, spans, texts), texts.reply);
-    }),
+    turnsOf(index, turns).map((texts) =>
+      measureTurn(() => takeApart(call, texts, traces), texts.reply),
+    ),
   );
   await lab.hangUpAll();
   return measured.filter((turn) => turn !== undefined);
@@ -181,7 +199,7 @@ function line(name: string, values: readonly number[]): void {
   console.log(`  ${name.padEnd(34)} p50 ${p50}   p95 ${p95} ms`);
 }
 
-function report(calls: number, turns: number, measured: readonly Measured[]): void {
+function report({ calls, turns }: Size, measured: readonly Measured[]): void {
   console.log(`\n${calls} call(s), ${measured.length} of ${calls * turns} turns`);
   const times = measured.map((turn) => turn.times);
   for (const [stage, name] of STAGES.entries()) {
@@ -203,7 +221,7 @@ function report(calls: number, turns: number, measured: readonly Measured[]): vo
 }
 
 for (const calls of options.calls.split(",").map(Number)) {
-  const turns = Number(options.turns);
-  report(calls, turns, await measure(calls, turns));
+  const size = { calls, turns: Math.min(Number(options.turns), TOPICS.length) };
+  report(size, await measure(size));
 }
 process.exit(0);
