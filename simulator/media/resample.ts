@@ -108,44 +108,53 @@ interface Comb {
 /** The sum of its combs; a half-band has two, one of a single tap. */
 type Filter = readonly Comb[];
 
-/**
- * Adds a comb to every `every`-th sum from `first` on, the history lying `at` for the first and `step`
- * further for each. Four are summed side by side, so that a tap is read once for them.
- */
-function addComb(
+/** Every `every`-th sum from `first` on; the history lies `at` for the first, `step` further for each. */
+interface Place {
+  readonly at: number;
+  readonly step: number;
+  readonly first: number;
+  readonly every: number;
+}
+
+/** Adds what a comb makes of the history. Four are summed side by side: a tap is read once for them. */
+function addComb(sums: Float64Array, comb: Comb, history: Float64Array, place: Place): void {
+  const { step, every } = place;
+  let { at, first } = place;
+  for (; first + 3 * every < sums.length; first += 4 * every, at += 4 * step) {
+    addFour(sums, comb, history, { at, step, first, every });
+  }
+  for (; first < sums.length; first += every, at += step) {
+    let sum = 0;
+    let from = at + comb.first;
+    for (let tap = 0; tap < comb.taps.length; tap++, from += comb.every) {
+      sum += (comb.taps[tap] ?? 0) * (history[from] ?? 0);
+    }
+    sums[first] = (sums[first] ?? 0) + sum;
+  }
+}
+
+function addFour(
   sums: Float64Array,
   { first: start, every: apart, taps }: Comb,
   history: Float64Array,
-  { at, step, first, every }: { at: number; step: number; first: number; every: number },
+  { at, step, first, every }: Place,
 ): void {
+  let sum0 = 0;
+  let sum1 = 0;
+  let sum2 = 0;
+  let sum3 = 0;
   let from = at + start;
-  let index = first;
-  for (; index + 3 * every < sums.length; index += 4 * every, from += 4 * step) {
-    let sum0 = 0;
-    let sum1 = 0;
-    let sum2 = 0;
-    let sum3 = 0;
-    let place = from;
-    for (let tap = 0; tap < taps.length; tap++, place += apart) {
-      const weight = taps[tap] ?? 0;
-      sum0 += weight * (history[place] ?? 0);
-      sum1 += weight * (history[place + step] ?? 0);
-      sum2 += weight * (history[place + 2 * step] ?? 0);
-      sum3 += weight * (history[place + 3 * step] ?? 0);
-    }
-    sums[index] = (sums[index] ?? 0) + sum0;
-    sums[index + every] = (sums[index + every] ?? 0) + sum1;
-    sums[index + 2 * every] = (sums[index + 2 * every] ?? 0) + sum2;
-    sums[index + 3 * every] = (sums[index + 3 * every] ?? 0) + sum3;
+  for (let tap = 0; tap < taps.length; tap++, from += apart) {
+    const weight = taps[tap] ?? 0;
+    sum0 += weight * (history[from] ?? 0);
+    sum1 += weight * (history[from + step] ?? 0);
+    sum2 += weight * (history[from + 2 * step] ?? 0);
+    sum3 += weight * (history[from + 3 * step] ?? 0);
   }
-  for (; index < sums.length; index += every, from += step) {
-    let sum = 0;
-    let place = from;
-    for (let tap = 0; tap < taps.length; tap++, place += apart) {
-      sum += (taps[tap] ?? 0) * (history[place] ?? 0);
-    }
-    sums[index] = (sums[index] ?? 0) + sum;
-  }
+  sums[first] = (sums[first] ?? 0) + sum0;
+  sums[first + every] = (sums[first + every] ?? 0) + sum1;
+  sums[first + 2 * every] = (sums[first + 2 * every] ?? 0) + sum2;
+  sums[first + 3 * every] = (sums[first + 3 * every] ?? 0) + sum3;
 }
 
 /** A whole piece at another rate, without the filter's delay: sample 0 stays at time 0. */

@@ -36,6 +36,10 @@ async function teach(text: string): Promise<Utterance> {
   return utterance;
 }
 
+async function samplesOf(text: string): Promise<Int16Array> {
+  return (await synthesiser.synthesise({ text })).samples;
+}
+
 /** A number of seconds of silence, or a text to say. */
 type Part = number | string;
 
@@ -43,7 +47,7 @@ async function audioOf(parts: readonly Part[]): Promise<Int16Array> {
   const pieces: number[] = [];
   for (const part of parts) {
     if (typeof part === "number") pieces.push(...new Int16Array(part * 16_000));
-    else pieces.push(...(await synthesiser.synthesise({ text: part })).samples);
+    else pieces.push(...(await samplesOf(part)));
   }
   return Int16Array.from(pieces);
 }
@@ -316,10 +320,9 @@ test("a disposed ear is silent, a disposed recogniser rejects", async () => {
 
 test("of sixty sentences that differ for a fifth of a second the right one is found", async () => {
   await using taught = await startRecogniser();
-  const say = async (text: string) => (await synthesiser.synthesise({ text })).samples;
-  const beginning = await say("I am calling about the contract with the number");
-  const end = await say("which I received today");
-  const words = await say(Array.from({ length: 70 }, (_, index) => index).join(", "));
+  const beginning = await samplesOf("I am calling about the contract with the number");
+  const end = await samplesOf("which I received today");
+  const words = await samplesOf(Array.from({ length: 70 }, (_, index) => index).join(", "));
   const pieces = Array.from({ length: Math.floor(words.length / 3_200) }, (_, index) =>
     words.subarray(index * 3_200, (index + 1) * 3_200),
   ).filter((piece) => piece.filter((sample) => Math.abs(sample) > 1_000).length > 1_000);
