@@ -211,7 +211,10 @@ async function measureCalls(calls: number, seconds: number): Promise<void> {
   console.log(
     `frames: spoken ${spoken}, at the application ${received}, back at the leg ${returned}`,
   );
-  console.log(`pacing error at the WebSocket: ${percentiles(heard.flatMap(pacingErrors))}`);
+  const errors = heard.map(pacingErrors);
+  console.log(`pacing error at the WebSocket: ${percentiles(errors.flat())}`);
+  const settled = errors.flatMap((call) => call.slice(1000 / 20));
+  console.log(`the same after the first second: ${percentiles(settled)}`);
   console.log(`an idle thread was woken late by: ${percentiles(late)}`);
   for (const [label, those] of Map.groupBy(causes, (cause) => cause.label)) {
     const latencies = those.map(({ event, atMs }) => (arrivals.events[event] ?? Infinity) - atMs);
