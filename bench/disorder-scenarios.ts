@@ -1,12 +1,13 @@
 /**
  * Every scenario again and again, with what ACS posts in disorder:
- * `node bench/disorder-scenarios.ts [--seeds 1-100] [--parallel 2] [--minutes M] [files…]`.
+ * `node bench/disorder-scenarios.ts [--seeds 1-100] [--share N] [--parallel 2] [--minutes M] [files…]`.
  * First each scenario runs undisturbed, then once a seed with `linecheck run --disorder SEED`. It
  * has to pass each time, and what crossed the wires has to be what it was: the agent's operations
  * at ACS, the REFERs, the INVITEs at the queue with their headers. One that differs runs once more
  * alone: a machine that is too busy for real time says nothing about disorder, and is counted apart.
  * Results are appended to `out/disorder/scenarios.jsonl`, and what is there already is not run
- * again, so that a long range can be done in pieces; `--minutes` ends a piece. Runs well under `nice`.
+ * again, so that a long range can be done in pieces; `--minutes` ends a piece. With `--share 8` a seed
+ * is for every eighth scenario, and the next seed for those after them. Runs well under `nice`.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -20,7 +21,7 @@ import { onTheWire } from "./disorder-call.ts";
 const HOME = resolve(import.meta.dirname, "..");
 const FOLDER = join(HOME, "out/disorder");
 const RESULTS = join(FOLDER, "scenarios.jsonl");
-/** Scenarios of one run of `linecheck run`: enough to keep it busy, few enough to stop after. */
+/** Scenarios of one run of `linecheck run`, at least: enough to keep it busy, few enough to stop after. */
 const BATCH = 4;
 const UNDISTURBED = 0;
 
@@ -147,8 +148,8 @@ async function runBatch(run: Run, ledger: Ledger): Promise<void> {
   }
 }
 
-function* batches<Item>(items: readonly Item[]): Generator<Item[]> {
-  for (let from = 0; from < items.length; from += BATCH) yield items.slice(from, from + BATCH);
+function* batches<Item>(items: readonly Item[], size: number): Generator<Item[]> {
+  for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size);
 }
 
 /** `7` or `1-100`. */
@@ -158,14 +159,21 @@ function seedRange(range: string): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-function summarise(ledger: Ledger, seeds: readonly number[], files: readonly string[]): number {
-  const results = seeds.flatMap((seed) =>
-    files.flatMap((file) => ledger.find(seed, nameOf(file)) ?? []),
-  );
+/** What a seed is for: everything, or its share. */
+type Plan = (seed: number) => readonly string[];
+
+function planOf(files: readonly string[], share: number): Plan {
+  return (seed) =>
+    seed === UNDISTURBED ? files : files.filter((_, index) => (index + seed) % share === 0);
+}
+
+function summarise(ledger: Ledger, seeds: readonly number[], plan: Plan): number {
+  const planned = seeds.flatMap((seed) => plan(seed).map((file) => ({ seed, file })));
+  const results = planned.flatMap(({ seed, file }) => ledger.find(seed, nameOf(file)) ?? []);
   const count = (outcome: Result["outcome"]) =>
     results.filter((result) => result.outcome === outcome).length;
   console.log(
-    `${results.length} of ${seeds.length * files.length} runs (${files.length} scenarios, seeds` +
+    `${results.length} of ${planned.length} runs (${plan(UNDISTURBED).length} scenarios, seeds` +
       ` ${seeds[0]} to ${seeds.at(-1)}): ${count("same")} the same, ${count("different")} different,` +
       ` ${count("busy")} the same alone only, ${count("skipped")} skipped`,
   );
@@ -177,6 +185,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       seeds: { type: "string", default: "1-3" },
+      share: { type: "string", default: "1" },
       parallel: { type: "string", default: "2" },
       minutes: { type: "string", default: "Infinity" },
     },
@@ -189,15 +198,17 @@ async function main(): Promise<number> {
   );
   for (const [name, why] of Object.entries(EXCLUDED)) console.log(`left out: ${name} (${why})`);
   const seeds = seedRange(values.seeds);
+  const plan = planOf(files, Number(values.share));
+  const parallel = Number(values.parallel);
   const ledger = new Ledger();
   for (const seed of [UNDISTURBED, ...seeds]) {
-    const open = files.filter((file) => ledger.find(seed, nameOf(file)) === undefined);
-    for (const batch of batches(open)) {
-      if (performance.now() > endMs) return summarise(ledger, seeds, files) > 0 ? 1 : 0;
-      await runBatch({ seed, files: batch, parallel: Number(values.parallel) }, ledger);
+    const open = plan(seed).filter((file) => ledger.find(seed, nameOf(file)) === undefined);
+    for (const batch of batches(open, Math.max(BATCH, parallel))) {
+      if (performance.now() > endMs) return summarise(ledger, seeds, plan) > 0 ? 1 : 0;
+      await runBatch({ seed, files: batch, parallel }, ledger);
     }
   }
-  return summarise(ledger, seeds, files) > 0 ? 1 : 0;
+  return summarise(ledger, seeds, plan) > 0 ? 1 : 0;
 }
 
 process.exitCode = await main();
