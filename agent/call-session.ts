@@ -35,6 +35,8 @@ export interface CallSessionOptions {
   readonly date: () => Date;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** Aborted when this process has to end: whoever is still talking is handed to a human. */
+  readonly closing: AbortSignal;
 }
 
 /**
@@ -237,7 +239,8 @@ type Ground = ReturnType<typeof groundOf>;
 
 /** What both kinds of conversation stand on. */
 function groundOf(options: AttendedCall, media: MediaStream) {
-  const { call, config, incoming, store, logger, ids, date, now, customer, stage } = options;
+  const { call, config, incoming, store, logger, ids, date, now, customer, stage, closing } =
+    options;
   const { context } = incoming;
   const system = systemMessages(config.conversation.company, customer, context);
   const customerId = customer?.id ?? context.customerId;
@@ -256,6 +259,7 @@ function groundOf(options: AttendedCall, media: MediaStream) {
     modelName: config.model.deployment,
     now,
     signal: call.signal,
+    closing,
   };
 }
 

@@ -32,6 +32,13 @@ export interface CallsOptions {
   readonly now?: () => number;
 }
 
+export interface DrainTimes {
+  /** How long running calls go on. */
+  readonly timeoutMs: number;
+  /** How long those left then have to be handed over. */
+  readonly farewellMs: number;
+}
+
 /** What became of an IncomingCall event. */
 export type Reception = "accepted" | "duplicate" | "busy" | "draining";
 
@@ -60,6 +67,7 @@ export class Calls implements AsyncDisposable {
   readonly #byToken = new Map<string, Call>();
   readonly #remembered = new Set<string>();
   readonly #takeover: Takeover;
+  readonly #closing = new AbortController();
   #draining = false;
 
   constructor(options: CallsOptions) {
@@ -133,24 +141,33 @@ export class Calls implements AsyncDisposable {
     return call.attachMedia(socket, connectionId);
   }
 
-  /** Takes no new calls; waits for the running ones, and hangs up those left at the time-out. */
-  async drain({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+  /**
+   * Takes no new calls and waits for the running ones. Those left at the time-out go to a human, or
+   * are told goodbye, for which they have `farewellMs`; then they are hung up.
+   */
+  async drain({ timeoutMs, farewellMs }: DrainTimes): Promise<void> {
     this.#draining = true;
     await this.#takeover[Symbol.asyncDispose]();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, timeoutMs);
-    await Promise.race([promise, this.#allDone()]);
-    clearTimeout(timer);
+    await this.#allDone(timeoutMs);
+    this.#closing.abort();
+    await this.#allDone(farewellMs);
     await Promise.all(Array.from(this.#active.values(), ({ call }) => call.hangUp()));
     await this.#allDone();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.drain({ timeoutMs: 0 });
+    await this.drain({ timeoutMs: 0, farewellMs: 0 });
   }
 
-  async #allDone(): Promise<void> {
-    await Promise.all(Array.from(this.#active.values(), ({ done }) => done));
+  /** Resolves when every call is over, or at the time-out. */
+  async #allDone(timeoutMs?: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = timeoutMs === undefined ? undefined : setTimeout(resolve, timeoutMs);
+    await Promise.race([
+      promise,
+      Promise.all(Array.from(this.#active.values(), ({ done }) => done)),
+    ]);
+    clearTimeout(timer);
   }
 
   /** The call of a replica that is gone, which this one holds now. */
@@ -213,6 +230,7 @@ export class Calls implements AsyncDisposable {
       ids: this.#ids,
       date,
       now,
+      closing: this.#closing.signal,
     });
     this.#byToken.delete(call.mediaToken);
     this.#active.delete(call.id);

@@ -76,7 +76,7 @@ function readService(read: Variables) {
     /** What the replicas share; without it this one is alone. Holds a password. */
     redisUrl: read.secretUrl("AGENT_REDIS_URL", ["redis:", "rediss:"]),
     eventGridSecret: read.secret("EVENT_GRID_SECRET"),
-    drainTimeoutMs: read.integer("AGENT_DRAIN_TIMEOUT_MS", { from: 0, to: 3_600_000, or: 30_000 }),
+    drainTimeoutMs: read.integer("AGENT_DRAIN_TIMEOUT_MS", { from: 0, to: 3_600_000, or: 20_000 }),
     maxCalls: read.integer("AGENT_MAX_CALLS", { from: 1, to: 10_000, or: 100 }),
   };
 }

@@ -305,6 +305,37 @@ test.concurrent("the longest call ends with an explanation", async () => {
   expect(world.speech.spoken.at(-1)).toBe(`${PHRASES.tooLong} ${PHRASES.callAgain}`);
 });
 
+test.concurrent("an agent that has to end hands the caller to a human, whatever was being said", async () => {
+  await using world = await startWorld({ env: QUICK, turns: [{ stalls: true }] });
+  const { ear } = await greeted(world);
+  ear.phrase("What plan am I on?");
+  await until(() => world.model.requests.length === 1);
+  const drained = world.agent.drain({ timeoutMs: 0 });
+  const { body } = await world.calls.request(/:transferToParticipant$/);
+  await world.calls.event("CallTransferAccepted", { operationContext: body["operationContext"] });
+  await world.calls.event("CallDisconnected");
+  await drained;
+  expect(await ended(world)).toMatchObject({
+    outcome: "escalated",
+    detail: "shutdown",
+    summary: "Caller said: What plan am I on?",
+  });
+  expect(world.speech.spoken).toEqual([GREETING, PHRASES.connecting]);
+});
+
+test.concurrent("where nobody takes the caller of an agent that has to end, it says goodbye", async () => {
+  await using world = await startWorld({ env: QUICK });
+  await greeted(world);
+  const drained = world.agent.drain({ timeoutMs: 0 });
+  const { body } = await world.calls.request(/:transferToParticipant$/);
+  const resultInformation = { code: 486, subCode: 560486 };
+  const operationContext = body["operationContext"];
+  await world.calls.event("CallTransferFailed", { operationContext, resultInformation });
+  await drained;
+  expect(await ended(world)).toMatchObject({ outcome: "failed", detail: "shutdown" });
+  expect(world.speech.spoken.at(-1)).toBe(PHRASES.callAgain);
+});
+
 test.concurrent("a media socket that comes back finds the conversation where it was", async () => {
   await using world = await startWorld({ env: QUICK, turns: [{ says: "Still with you." }] });
   const { ear, media } = await greeted(world);

@@ -42,6 +42,8 @@ export interface ConversationOptions {
   readonly now: () => number;
   /** Aborted when the call has ended. */
   readonly signal: AbortSignal;
+  /** Aborted when this process has to end before the call. */
+  readonly closing: AbortSignal;
 }
 
 /** What the agent is doing that the caller may interrupt. */
@@ -57,7 +59,8 @@ type Heard =
   | "silence"
   | "deaf"
   | "no media"
-  | "too long";
+  | "too long"
+  | "closing";
 
 /** After an onset that came to nothing the caller, who fell silent to be heard, is asked again. */
 const UNCLEAR_MS = 2000;
@@ -117,10 +120,12 @@ export class Conversation {
 
   /** Runs until the call is to end; the caller of this hangs up. Never rejects. */
   async run(): Promise<ConversationEnd> {
-    const { config, signal, logger, media } = this.#options;
+    const { config, signal, logger, media, closing } = this.#options;
     const timer = setTimeout(() => this.#expire(), config.maxCallMs);
     const wake = () => this.#wake?.();
+    const close = () => this.#interrupt();
     signal.addEventListener("abort", wake, { once: true });
+    closing.addEventListener("abort", close, { once: true });
     void media.closed.then(() => this.#loseMedia());
     try {
       return await this.#converse();
@@ -131,12 +136,13 @@ export class Conversation {
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", wake);
+      closing.removeEventListener("abort", close);
     }
   }
 
   async #converse(): Promise<ConversationEnd> {
-    const { signal, greeting, config } = this.#options;
-    await this.#tell(greeting);
+    const { signal, closing, greeting, config } = this.#options;
+    if (!closing.aborted) await this.#tell(greeting);
     let silences = 0;
     for (let turn = 0; turn < config.maxTurns && !signal.aborted; turn += 1) {
       const heard = await this.#listen();
@@ -162,6 +168,8 @@ export class Conversation {
         return this.#giveUp("recognition");
       case "no media":
         return this.#giveUp("media");
+      case "closing":
+        return this.#giveUp("shutdown");
       default:
         return this.#timeIsUp();
     }
@@ -361,10 +369,11 @@ export class Conversation {
 
   /** Waits for the caller. Words are taken into the transcript. */
   async #listen(): Promise<Heard> {
-    const { now, signal, transcript } = this.#options;
+    const { now, signal, closing, transcript } = this.#options;
     const since = now();
     for (;;) {
       signal.throwIfAborted();
+      if (closing.aborted) return "closing";
       if (this.#tooLong) return "too long";
       if (this.#mute) return "no media";
       if (this.#deaf) return "deaf";

@@ -24,7 +24,8 @@ type Happening =
   | { readonly type: "interrupted" }
   | { readonly type: "failed"; readonly failure: ModelFailure }
   | { readonly type: "silence" }
-  | { readonly type: "too long" };
+  | { readonly type: "too long" }
+  | { readonly type: "closing" };
 
 /**
  * The turn loop of a call whose model hears and speaks by itself. Interruption, history, tools and
@@ -48,12 +49,17 @@ export class RealtimeConversation {
     this.#spoken = new SpokenItems(options.media);
   }
 
-  /** Resolves with the end of the call, or with nothing when the session failed and the call lives. */
+  /**
+   * Resolves with the end of the call, or with nothing where the call lives on without the session,
+   * because that failed or this process has to end.
+   */
   async run(): Promise<ConversationEnd | undefined> {
-    const { signal, config } = this.#options;
+    const { signal, closing, config } = this.#options;
     const timer = setTimeout(() => this.#happen({ type: "too long" }), config.maxCallMs);
     const wake = () => this.#wake?.();
+    const close = () => this.#happen({ type: "closing" });
     signal.addEventListener("abort", wake, { once: true });
+    closing.addEventListener("abort", close, { once: true });
     try {
       using session = await this.#open();
       this.#session = session;
@@ -63,6 +69,7 @@ export class RealtimeConversation {
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", wake);
+      closing.removeEventListener("abort", close);
     }
   }
 
@@ -75,6 +82,10 @@ export class RealtimeConversation {
       if (happening.type === "failed") {
         this.#cut();
         logger.warn({ code: happening.failure.code }, "realtime session failed");
+        return undefined;
+      }
+      if (happening.type === "closing") {
+        this.#cut();
         return undefined;
       }
       if (happening.type === "silence") silences += 1;
@@ -186,7 +197,7 @@ export class RealtimeConversation {
       const label = this.#say(text);
       let happening = await this.#next();
       while (!isEndOf(label, happening) && !this.#options.signal.aborted) {
-        if (happening.type === "too long") later.push(happening);
+        if (happening.type === "too long" || happening.type === "closing") later.push(happening);
         happening = await this.#next();
       }
       if (happening.type === "failed") later.push(happening);

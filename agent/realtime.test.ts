@@ -190,6 +190,17 @@ test("a session that drops is replaced by the cascade, which does not greet agai
   expect(line.world.agent.activeCalls).toBe(1);
 });
 
+test("an agent that has to end hands the session's caller to a human", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  session.speaks("a", "Hello Dana.");
+  session.done();
+  await until(() => turns(line.world).length === 1);
+  void line.world.agent.drain({ timeoutMs: 0 });
+  await line.world.calls.request(/:transferToParticipant$/);
+  expect(turns(line.world).slice(1)).toEqual([`agent: ${PHRASES.connecting}`]);
+});
+
 test("a session that sends more than a limit allows is replaced by the cascade", async () => {
   await using line = await startRealtimeWorld();
   const { session } = await connect(line);

@@ -160,7 +160,7 @@ function behaviour(open: Open) {
     expect(await replicas.directory.claim(callId, { ...successor, replaces: String(owner) })).toBe(
       true,
     );
-    await world.agent.drain({ timeoutMs: 0 });
+    await world.agent.drain({ timeoutMs: 0, farewellMs: 0 });
     expect(world.calls.requests.filter(({ path }) => path.endsWith(":terminate"))).toEqual([]);
     expect(world.agent.store.call(callId)).toMatchObject({ outcome: "interrupted" });
     expect(await replicas.directory.holder(callId)).toMatchObject({ owner: "successor" });

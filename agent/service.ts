@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { WebSocketServer } from "ws";
 import { createDoorkeeper, type Doorkeeper } from "./callback-auth.ts";
-import { Calls } from "./calls.ts";
+import { Calls, type DrainTimes } from "./calls.ts";
 import type { Config } from "./config.ts";
 import { checkReachable, dependenciesOf, oneAtATime } from "./dependencies.ts";
 import { openModel } from "./llm.ts";
@@ -27,8 +27,8 @@ export interface Agent extends AsyncDisposable {
   readonly activeCalls: number;
   /** Customers, calls and transcripts. */
   readonly store: Store;
-  /** Takes no new calls, waits for the running ones, hangs up what is left. */
-  drain(options?: { timeoutMs?: number }): Promise<void>;
+  /** Takes no new calls, waits for the running ones, hands over and at last hangs up what is left. */
+  drain(options?: Partial<DrainTimes>): Promise<void>;
 }
 
 export interface AgentOptions {
@@ -42,6 +42,8 @@ export interface AgentOptions {
   readonly replicas?: Replicas;
 }
 
+/** For "let me connect you with a colleague", and for the transfer. */
+const FAREWELL_MS = 10_000;
 /** One media message is well below this: 20 ms of 24 kHz audio is 1.3 kB of JSON. */
 const MEDIA_MESSAGE_LIMIT_BYTES = 262_144;
 
@@ -164,7 +166,8 @@ function describeAgent({ config, calls, store, url, opened }: Running): Agent {
     get activeCalls() {
       return calls.size;
     },
-    drain: ({ timeoutMs = drainTimeoutMs } = {}) => calls.drain({ timeoutMs }),
+    drain: ({ timeoutMs = drainTimeoutMs, farewellMs = FAREWELL_MS } = {}) =>
+      calls.drain({ timeoutMs, farewellMs }),
     [Symbol.asyncDispose]: () => (closing ??= opened.disposeAsync()),
   };
 }

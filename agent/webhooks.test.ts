@@ -128,7 +128,7 @@ test("a draining agent sends Event Grid elsewhere and is not ready", async () =>
 test("draining waits for the call, then hangs up what is left", async () => {
   await using world = await startWorld();
   await connect(world);
-  await world.agent.drain({ timeoutMs: 50 });
+  await world.agent.drain({ timeoutMs: 50, farewellMs: 50 });
   expect(world.agent.activeCalls).toBe(0);
   await world.calls.request(/:terminate$/);
 });

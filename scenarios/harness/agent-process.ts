@@ -21,6 +21,8 @@ export interface AgentProcess extends AsyncDisposable {
   resume(): void;
   /** Ends it without warning (SIGKILL). Resolves when it is gone. */
   kill(): Promise<void>;
+  /** Asks it to end (SIGTERM). Resolves with its exit code when it is gone. */
+  terminate(): Promise<number | null>;
 }
 
 export interface AgentProcessOptions {
@@ -58,6 +60,11 @@ export async function startAgentProcess({
       pause: () => void child.kill("SIGSTOP"),
       resume: () => void child.kill("SIGCONT"),
       kill,
+      terminate: async () => {
+        child.kill("SIGTERM");
+        await exited;
+        return child.exitCode;
+      },
       [Symbol.asyncDispose]: kill,
     };
   } catch (error) {
