@@ -197,6 +197,17 @@ test.each([
   await expect(collect(voice, "one two three four")).rejects.toMatchObject({ code });
 });
 
+test.each(["while it opens", "once it is open"])(
+  "a voice that never spoke leaves no connection, disposed %s",
+  async (when) => {
+    await using service = await startSpeechService();
+    const voice = openVoice(optionsFor(service));
+    if (when === "once it is open") await until(() => service.connections === 1);
+    await voice[Symbol.asyncDispose]();
+    await until(() => service.opened === 1 && service.connections === 0);
+  },
+);
+
 test("a disposed voice leaves no connection", async () => {
   await using service = await startSpeechService();
   const voice = openVoice(optionsFor(service));

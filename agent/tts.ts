@@ -198,8 +198,18 @@ function openSynthesizer(options: SpeechOptions, open: Set<SpeechSynthesizer>): 
 
 function closeSynthesizer(synthesizer: SpeechSynthesizer, open: Set<SpeechSynthesizer>): void {
   if (!open.delete(synthesizer)) return;
+  const { privConnectionPromise: connection } = synthesizer.internalData as Inner;
   synthesizer.close(
     () => {},
     () => {},
   );
+  void connection?.then((opened) => opened.dispose()).catch(() => undefined);
+}
+
+/**
+ * The SDK (1.52) closes a connection only if something was spoken on it; one that was opened for an
+ * utterance that never came would stay until the service ends it.
+ */
+interface Inner {
+  readonly privConnectionPromise?: Promise<{ dispose: () => Promise<void> }> | null;
 }

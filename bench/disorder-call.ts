@@ -116,7 +116,7 @@ export function onTheWire(
 ): Pick<Outcome, "operations" | "refers" | "queueInvites"> {
   const operations = events.flatMap((event) =>
     event.type === "http" && event.service === "call-automation"
-      ? [`${event.method} ${event.target.replace(/^.*[/:]([A-Za-z]+)\?.*$/, "$1")} ${event.status}`]
+      ? [`${event.method} ${operationOf(event.target)} ${event.status}`]
       : [],
   );
   const received = (party: string, method: string) =>
@@ -131,6 +131,12 @@ export function onTheWire(
     ),
     queueInvites: received("queue", "INVITE").map(customHeaders),
   };
+}
+
+/** The last word of the path; ids are no words. */
+function operationOf(target: string): string {
+  const parts = target.replace(/\?.*$/, "").split(/[/:]/);
+  return parts.findLast((part) => /^[A-Za-z]+$/.test(part)) ?? target;
 }
 
 function customHeaders(message: string): string {

@@ -42,8 +42,9 @@ export interface SpeechService extends AsyncDisposable {
   /** Output formats and voices asked for, one per synthesis. */
   readonly formats: readonly string[];
   readonly voices: readonly string[];
-  /** Open sockets, both directions. */
+  /** Open sockets, both directions, and how many there have been. */
   readonly connections: number;
+  readonly opened: number;
   recognition(): Promise<Recognition>;
 }
 
@@ -53,6 +54,7 @@ export async function startSpeechService(
   const recognitions: ReturnType<typeof recognitionOn>[] = [];
   const log = { spoken: [] as string[], formats: [] as string[], voices: [] as string[] };
   const sockets = new WebSocketServer({ noServer: true });
+  let opened = 0;
   const server = createServer((_request, response) => response.writeHead(404).end());
   server.on("upgrade", (request, socket, head) => {
     const synthesis = request.url?.includes("/tts/") ?? false;
@@ -62,6 +64,7 @@ export async function startSpeechService(
       return;
     }
     sockets.handleUpgrade(request, socket, head, (accepted) => {
+      opened += 1;
       if (synthesis) synthesiseOn(accepted, options, log);
       else recognitions.push(recognitionOn(accepted, request));
     });
@@ -77,6 +80,9 @@ export async function startSpeechService(
     ...log,
     get connections() {
       return sockets.clients.size;
+    },
+    get opened() {
+      return opened;
     },
     recognition: () => newestWithAudio(recognitions),
     [Symbol.asyncDispose]: async () => {
