@@ -149,7 +149,7 @@ export class Calls implements AsyncDisposable {
     this.#draining = true;
     await this.#takeover[Symbol.asyncDispose]();
     await this.#allDone(timeoutMs);
-    this.#closing.abort();
+    if (farewellMs > 0) this.#closing.abort();
     await this.#allDone(farewellMs);
     await Promise.all(Array.from(this.#active.values(), ({ call }) => call.hangUp()));
     await this.#allDone();
