@@ -205,6 +205,7 @@ test.each(["while it opens", "once it is open"])(
     if (when === "once it is open") await until(() => service.connections === 1);
     await voice[Symbol.asyncDispose]();
     await until(() => service.opened === 1 && service.connections === 0);
+    expect(service.connections).toBe(0);
   },
 );
 
