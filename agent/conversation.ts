@@ -1,4 +1,5 @@
 import { type Answer, answer } from "./answer.ts";
+import { Attention, type Heard } from "./attention.ts";
 import type { TransferResult } from "./call.ts";
 import type { Config } from "./config.ts";
 import type { EscalationRequest } from "./escalation.ts";
@@ -52,69 +53,46 @@ interface Activity extends Disposable {
   speaker: Speaker | undefined;
 }
 
-type Heard =
-  | "words"
-  | "nothing clear"
-  | "interrupted line"
-  | "silence"
-  | "deaf"
-  | "no media"
-  | "too long"
-  | "closing";
-
-/** After an onset that came to nothing the caller, who fell silent to be heard, is asked again. */
-const UNCLEAR_MS = 2000;
-
 /**
  * The turn loop of one call: hear, think, speak. The caller's first sound interrupts what is being
  * spoken; from then on the history holds the words heard so far and nothing else of that reply.
  */
 export class Conversation {
   readonly #options: ConversationOptions;
-  readonly #phrases: string[] = [];
+  readonly #attention: Attention;
   #activity: Activity | undefined;
   #abort: (() => void) | undefined;
-  #wake: (() => void) | undefined;
-  #lastSoundAt = 0;
-  #hearing = false;
   #interrupted = false;
-  #deaf = false;
-  #mute = false;
-  #lineBroke = false;
-  #tooLong = false;
 
   constructor(options: ConversationOptions) {
     this.#options = options;
+    this.#attention = new Attention({ ...options, silenceMs: options.config.silenceMs });
   }
 
   /** Where recognition reports. May be called before {@link run}. */
   readonly listener: EarListener = {
     onOnset: () => {
-      this.#sound(true);
+      this.#attention.sound(true);
       if (this.#activity?.speaker?.started) this.#interrupt();
     },
     onHypothesis: () => {
-      this.#sound(true);
+      this.#attention.sound(true);
       this.#interrupt();
     },
     onPhrase: (text) => {
-      this.#sound(false);
-      this.#phrases.push(text);
+      this.#attention.phrase(text);
       this.#interrupt();
     },
-    onNothing: () => {
-      this.#hearing = false;
-      this.#wake?.();
-    },
+    onNothing: () => this.#attention.nothing(),
     onFailure: () => {
-      this.#deaf = true;
+      this.#attention.deaf = true;
       this.#interrupt();
     },
   };
 
   /** The media socket was away: words of the caller may be lost, and the end of what was said. */
   lineReturned(): void {
-    this.#lineBroke = true;
+    this.#attention.lineBroke = true;
     this.#interrupt();
   }
 
@@ -122,7 +100,7 @@ export class Conversation {
   async run(): Promise<ConversationEnd> {
     const { config, signal, logger, media, closing } = this.#options;
     const timer = setTimeout(() => this.#expire(), config.maxCallMs);
-    const wake = () => this.#wake?.();
+    const wake = () => this.#attention.wake();
     const close = () => this.#interrupt();
     signal.addEventListener("abort", wake, { once: true });
     closing.addEventListener("abort", close, { once: true });
@@ -348,62 +326,23 @@ export class Conversation {
       countInterruption();
     }
     this.#abort?.();
-    this.#wake?.();
-  }
-
-  #sound(hearing: boolean): void {
-    this.#lastSoundAt = this.#options.now();
-    this.#hearing = hearing;
-    this.#wake?.();
+    this.#attention.wake();
   }
 
   #loseMedia(): void {
-    this.#mute = true;
+    this.#attention.mute = true;
     this.#interrupt();
   }
 
   #expire(): void {
-    this.#tooLong = true;
+    this.#attention.tooLong = true;
     this.#interrupt();
   }
 
   /** Waits for the caller. Words are taken into the transcript. */
   async #listen(): Promise<Heard> {
-    const { now, signal, closing, transcript } = this.#options;
-    const since = now();
-    for (;;) {
-      signal.throwIfAborted();
-      if (closing.aborted) return "closing";
-      if (this.#tooLong) return "too long";
-      if (this.#mute) return "no media";
-      if (this.#deaf) return "deaf";
-      if (this.#phrases.length > 0) {
-        transcript.callerSaid(this.#phrases.splice(0).join(" "));
-        return "words";
-      }
-      if (this.#lineBroke) {
-        this.#lineBroke = false;
-        return "interrupted line";
-      }
-      const unclear = this.#interrupted && !this.#hearing;
-      const remainingMs = this.#deadline(since, unclear) - now();
-      if (remainingMs <= 0) return unclear ? "nothing clear" : "silence";
-      await this.#sleep(remainingMs);
-    }
-  }
-
-  #deadline(since: number, unclear: boolean): number {
-    const { silenceMs } = this.#options.config;
-    const limitMs = unclear ? Math.min(UNCLEAR_MS, silenceMs) : silenceMs;
-    return Math.max(since, this.#lastSoundAt) + limitMs;
-  }
-
-  async #sleep(delayMs: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, delayMs);
-    this.#wake = resolve;
-    await promise;
-    this.#wake = undefined;
-    clearTimeout(timer);
+    const heard = await this.#attention.next({ interrupted: this.#interrupted });
+    if (heard === "words") this.#options.transcript.callerSaid(this.#attention.takeWords());
+    return heard;
   }
 }
