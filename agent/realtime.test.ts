@@ -42,6 +42,15 @@ async function connect({ world, service }: RealtimeWorld) {
   return { media, session };
 }
 
+/** The same, once the caller has been greeted. */
+async function greeted(line: RealtimeWorld) {
+  const connected = await connect(line);
+  connected.session.speaks("a", "Hello Dana.");
+  connected.session.done();
+  await until(() => turns(line.world).length === 1);
+  return connected;
+}
+
 /** Whether the session has been asked to say this. */
 function asked({ received }: Session, text: string): boolean {
   return received.some(
@@ -181,10 +190,7 @@ test("a session that is refused is replaced by the cascade, which greets", async
 
 test("a session that drops is replaced by the cascade, which does not greet again", async () => {
   await using line = await startRealtimeWorld();
-  const { session } = await connect(line);
-  session.speaks("a", "Hello Dana.");
-  session.done();
-  await until(() => turns(line.world).length === 1);
+  const { session } = await greeted(line);
   session.drop();
   await spoken(line.world, PHRASES.lineInterrupted);
   expect(line.world.agent.activeCalls).toBe(1);
@@ -192,10 +198,7 @@ test("a session that drops is replaced by the cascade, which does not greet agai
 
 test("an agent that has to end hands the session's caller to a human", async () => {
   await using line = await startRealtimeWorld();
-  const { session } = await connect(line);
-  session.speaks("a", "Hello Dana.");
-  session.done();
-  await until(() => turns(line.world).length === 1);
+  await greeted(line);
   void line.world.agent.drain({ timeoutMs: 0 });
   await line.world.calls.request(/:transferToParticipant$/);
   expect(turns(line.world).slice(1)).toEqual([`agent: ${PHRASES.connecting}`]);

@@ -203,6 +203,7 @@ function closeSynthesizer(synthesizer: SpeechSynthesizer, open: Set<SpeechSynthe
     () => {},
     () => {},
   );
+  // One that never opened needs no closing.
   void connection?.then((opened) => opened.dispose()).catch(() => undefined);
 }
 
