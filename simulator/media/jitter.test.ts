@@ -190,6 +190,17 @@ test("on a path that keeps its time packets wait for the next tick that is 6 ms 
   }
 });
 
+test("packets that a process which stood still read late, but before it played, need no reserve", () => {
+  const buffer = new JitterBuffer();
+  for (let n = 0; n < 200; n++) {
+    const readLateMs = n % 50 >= 47 ? 40 : 0;
+    buffer.put(n * FRAME, level(5), n * 20 - 7 + readLateMs);
+    expect(buffer.take(n * 20).concealed).toBe(false);
+  }
+  buffer.put(200 * FRAME, level(1_000), 3_993);
+  expect(play(buffer, 4_000, 1)).toEqual([1_000]);
+});
+
 test("a path that stands still for 120 ms every second is given its time once", () => {
   const concealed = keepTime(
     new JitterBuffer(),
