@@ -1,28 +1,28 @@
 /**
  * Every scenario again and again, with what ACS posts in disorder:
- * `node bench/disorder-scenarios.ts [--seeds 1-100] [--share N] [--parallel 2] [--minutes M] [files…]`.
+ * `node bench/disorder-scenarios.ts [--seeds 1-100] [--parallel 2] [--minutes M] [files…]`.
  * First each scenario runs undisturbed, then once a seed with `linecheck run --disorder SEED`. It
  * has to pass each time, and what crossed the wires has to be what it was: the agent's operations
- * at ACS, the REFERs, the INVITEs at the queue with their headers. One that differs runs once more
- * alone: a machine that is too busy for real time says nothing about disorder, and is counted apart.
- * Results are appended to `out/disorder/scenarios.jsonl`, and what is there already is not run
- * again, so that a long range can be done in pieces; `--minutes` ends a piece. With `--share 8` a seed
- * is for every eighth scenario, and the next seed for those after them. Runs well under `nice`.
+ * at ACS, the REFERs, the INVITEs at the queue with their headers. What differs runs once more when
+ * nothing else does: a machine that is too busy for real time says nothing about disorder, and is
+ * counted apart. Results are appended to `out/disorder/scenarios.jsonl`, and what is there already
+ * is not run again, so that a long range can be done in pieces; `--minutes` ends a piece. The seeds
+ * are dealt out so that every scenario and every seed has its turn early on. Runs well under `nice`.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, existsSync, globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { slug } from "../scenarios/harness/folder.ts";
+import { runFolder } from "../scenarios/harness/folder.ts";
 import type { TraceEvent } from "../simulator/trace.ts";
 import { onTheWire } from "./disorder-call.ts";
 
 const HOME = resolve(import.meta.dirname, "..");
 const FOLDER = join(HOME, "out/disorder");
 const RESULTS = join(FOLDER, "scenarios.jsonl");
-/** Scenarios of one run of `linecheck run`, at least: enough to keep it busy, few enough to stop after. */
-const BATCH = 4;
+/** Seeds of one process: loading the SDKs takes as long as a scenario. */
+const SEEDS_AT_ONCE = 10;
 const UNDISTURBED = 0;
 
 /** Scenarios that are not held to this, and why. */
@@ -46,49 +46,56 @@ interface Assertion {
   readonly failureMessages?: readonly string[];
 }
 
-interface Run {
-  readonly seed: number;
-  readonly files: readonly string[];
-  readonly parallel: number;
+/** One process: a scenario file under some seeds that follow each other. */
+interface Job {
+  readonly file: string;
+  readonly firstSeed: number;
+  readonly seeds: number;
 }
 
 const nameOf = (file: string) => basename(file, ".scenario.ts");
 
-/** Runs scenario files under one seed; what each came to, by file. */
-async function runFiles({ seed, files, parallel }: Run): Promise<Map<string, Result>> {
-  const out = join(FOLDER, `seed-${seed}`);
-  const disorder = seed === UNDISTURBED ? [] : [`--disorder=${seed}`];
+/** Runs a job; a result for each seed, or one for all of them if one of them failed. */
+async function runJob(job: Job): Promise<Result[]> {
+  const { file, firstSeed, seeds } = job;
+  const out = join(FOLDER, `${nameOf(file)}-${firstSeed}`);
+  const disorder = firstSeed === UNDISTURBED ? [] : [`--disorder=${firstSeed}`];
   const child = spawn(
     process.execPath,
-    ["simulator/cli.ts", "run", ...files, ...disorder, `--out=${out}`, "--reporter=json"],
-    { cwd: HOME, stdio: "ignore", env: { ...process.env, VITEST_MAX_WORKERS: String(parallel) } },
+    [
+      "simulator/cli.ts",
+      "run",
+      file,
+      ...disorder,
+      `--repeat=${seeds}`,
+      `--out=${out}`,
+      "--reporter=json",
+    ],
+    { cwd: HOME, stdio: "ignore" },
   );
   await once(child, "exit");
-  const report: {
-    testResults: readonly { name: string; assertionResults: readonly Assertion[] }[];
-  } = JSON.parse(readFileSync(join(out, "results.json"), "utf8"));
-  const results = report.testResults.map(({ name, assertionResults }) => {
-    const scenario = nameOf(name);
-    return [scenario, resultOf({ seed, scenario, out }, assertionResults)] as const;
-  });
-  return new Map(results);
+  const results = resultsOf(job, out);
+  rmSync(out, { recursive: true, force: true });
+  return results;
 }
 
-function resultOf(
-  { seed, scenario, out }: { seed: number; scenario: string; out: string },
-  assertions: readonly Assertion[],
-): Result {
+function resultsOf({ file, firstSeed, seeds }: Job, out: string): Result[] {
+  const report: { testResults: readonly { assertionResults: readonly Assertion[] }[] } = JSON.parse(
+    readFileSync(join(out, "results.json"), "utf8"),
+  );
+  const assertions = report.testResults.flatMap(({ assertionResults }) => assertionResults);
   const failed = assertions.filter(({ status }) => status === "failed");
   const passed = assertions.filter(({ status }) => status === "passed");
-  const base = { seed, scenario };
+  const base = { seed: firstSeed, scenario: nameOf(file) };
   if (failed.length > 0 || assertions.length === 0) {
     const why = failed.map(({ title, failureMessages = [] }) => `${title}: ${failureMessages[0]}`);
-    return { ...base, outcome: "different", why: why.join("; ").slice(0, 2_000) };
+    return [{ ...base, outcome: "different", why: why.join("; ").slice(0, 2_000) }];
   }
-  if (passed.length === 0) return { ...base, outcome: "skipped" };
-  const wire = passed.map(({ title }) => wireOf(join(out, slug(title))));
-  for (const { title } of passed) rmSync(join(out, slug(title)), { recursive: true, force: true });
-  return { ...base, outcome: "same", wire: JSON.stringify(wire) };
+  if (passed.length === 0) return [{ ...base, outcome: "skipped" }];
+  return Array.from({ length: seeds }, (_, turn) => {
+    const wire = passed.map(({ title }) => wireOf(join(out, runFolder(title, turn))));
+    return { ...base, seed: firstSeed + turn, outcome: "same", wire: JSON.stringify(wire) };
+  });
 }
 
 /** Calls that run beside each other may change places; within a scenario the set is what counts. */
@@ -99,8 +106,8 @@ function wireOf(folder: string): unknown {
 }
 
 /** The result against the undisturbed run's. */
-function judged(result: Result, undisturbed: Result | undefined): Result {
-  if (result.outcome !== "same" || undisturbed?.wire === undefined) return result;
+function judged(result: Result | undefined, undisturbed: Result | undefined): Result | undefined {
+  if (result?.outcome !== "same" || undisturbed?.wire === undefined) return result;
   if (result.wire === undisturbed.wire) return result;
   const why = `undisturbed ${undisturbed.wire}\n    disturbed   ${result.wire}`;
   return { ...result, outcome: "different", why };
@@ -129,28 +136,37 @@ class Ledger {
   }
 }
 
-/** Runs one batch; what differs runs once more alone before it is believed. */
-async function runBatch(run: Run, ledger: Ledger): Promise<void> {
-  const results = await runFiles(run);
-  for (const file of run.files) {
-    const scenario = nameOf(file);
-    const undisturbed = ledger.find(UNDISTURBED, scenario);
-    const missing: Result = { seed: run.seed, scenario, outcome: "different", why: "did not run" };
-    const first = judged(results.get(scenario) ?? missing, undisturbed);
-    if (first.outcome !== "different") {
-      ledger.add(first);
-      continue;
+/** Runs one job; returns the jobs that have to be run again before they are believed. */
+async function runOnce(job: Job, ledger: Ledger): Promise<Job[]> {
+  const scenario = nameOf(job.file);
+  const undisturbed = ledger.find(UNDISTURBED, scenario);
+  const done = await runJob(job);
+  const results = new Map(done.map((result) => [result.seed, result]));
+  const again: Job[] = [];
+  for (const seed of seedsOf(job)) {
+    const result = judged(results.get(seed), undisturbed);
+    if (result === undefined || result.outcome === "different") {
+      const { why = "another seed of its process failed" } = result ?? {};
+      console.log(`seed ${seed}, ${scenario}: to run again: ${why}`);
+      again.push({ ...job, firstSeed: seed, seeds: 1 });
+    } else {
+      ledger.add(result);
     }
-    const alone = await runFiles({ ...run, files: [file], parallel: 1 });
-    const second = judged(alone.get(scenario) ?? missing, undisturbed);
-    const { why } = first;
-    ledger.add(second.outcome === "same" ? { ...second, outcome: "busy", why } : second);
   }
+  return again;
 }
 
-function* batches<Item>(items: readonly Item[], size: number): Generator<Item[]> {
-  for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size);
+/** Runs a job of one seed that differed, while nothing else runs. */
+async function runAgain(job: Job, ledger: Ledger): Promise<void> {
+  const scenario = nameOf(job.file);
+  const [first] = await runJob(job);
+  const result = judged(first, ledger.find(UNDISTURBED, scenario));
+  if (result === undefined) throw new Error(`${scenario}: seed ${job.firstSeed} did not run`);
+  ledger.add(result.outcome === "same" ? { ...result, outcome: "busy" } : result);
 }
+
+const seedsOf = ({ firstSeed, seeds }: Job) =>
+  Array.from({ length: seeds }, (_, index) => firstSeed + index);
 
 /** `7` or `1-100`. */
 function seedRange(range: string): number[] {
@@ -159,21 +175,47 @@ function seedRange(range: string): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-/** What a seed is for: everything, or its share. */
-type Plan = (seed: number) => readonly string[];
-
-function planOf(files: readonly string[], share: number): Plan {
-  return (seed) =>
-    seed === UNDISTURBED ? files : files.filter((_, index) => (index + seed) % share === 0);
+/** In each round every scenario has a part of the seeds, and together they have all of them. */
+function plan(files: readonly string[], seeds: readonly number[]): Job[] {
+  const parts = Array.from({ length: Math.ceil(seeds.length / SEEDS_AT_ONCE) }, (_, index) =>
+    seeds.slice(index * SEEDS_AT_ONCE, (index + 1) * SEEDS_AT_ONCE),
+  );
+  return parts.flatMap((_, round) =>
+    files.map((file, index) => {
+      const part = parts[(index + round) % parts.length] ?? [];
+      return { file, firstSeed: part[0] ?? 1, seeds: part.length };
+    }),
+  );
 }
 
-function summarise(ledger: Ledger, seeds: readonly number[], plan: Plan): number {
-  const planned = seeds.flatMap((seed) => plan(seed).map((file) => ({ seed, file })));
-  const results = planned.flatMap(({ seed, file }) => ledger.find(seed, nameOf(file)) ?? []);
+/** Up to `parallel` jobs at a time until all are done or the time is over; what has to run again. */
+async function runAll(
+  jobs: readonly Job[],
+  { ledger, parallel, endMs }: { ledger: Ledger; parallel: number; endMs: number },
+): Promise<Job[]> {
+  const open = jobs.filter(
+    (job) => !seedsOf(job).every((seed) => ledger.find(seed, nameOf(job.file))),
+  );
+  const again: Job[] = [];
+  const lane = async () => {
+    while (performance.now() < endMs) {
+      const job = open.shift();
+      if (job === undefined) return;
+      again.push(...(await runOnce(job, ledger)));
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, lane));
+  return again;
+}
+
+function summarise(ledger: Ledger, files: readonly string[], seeds: readonly number[]): number {
+  const results = files.flatMap((file) =>
+    seeds.flatMap((seed) => ledger.find(seed, nameOf(file)) ?? []),
+  );
   const count = (outcome: Result["outcome"]) =>
     results.filter((result) => result.outcome === outcome).length;
   console.log(
-    `${results.length} of ${planned.length} runs (${plan(UNDISTURBED).length} scenarios, seeds` +
+    `${results.length} of ${files.length * seeds.length} runs (${files.length} scenarios, seeds` +
       ` ${seeds[0]} to ${seeds.at(-1)}): ${count("same")} the same, ${count("different")} different,` +
       ` ${count("busy")} the same alone only, ${count("skipped")} skipped`,
   );
@@ -185,7 +227,6 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       seeds: { type: "string", default: "1-3" },
-      share: { type: "string", default: "1" },
       parallel: { type: "string", default: "2" },
       minutes: { type: "string", default: "Infinity" },
     },
@@ -198,17 +239,12 @@ async function main(): Promise<number> {
   );
   for (const [name, why] of Object.entries(EXCLUDED)) console.log(`left out: ${name} (${why})`);
   const seeds = seedRange(values.seeds);
-  const plan = planOf(files, Number(values.share));
-  const parallel = Number(values.parallel);
-  const ledger = new Ledger();
-  for (const seed of [UNDISTURBED, ...seeds]) {
-    const open = plan(seed).filter((file) => ledger.find(seed, nameOf(file)) === undefined);
-    for (const batch of batches(open, Math.max(BATCH, parallel))) {
-      if (performance.now() > endMs) return summarise(ledger, seeds, plan) > 0 ? 1 : 0;
-      await runBatch({ seed, files: batch, parallel }, ledger);
-    }
+  const limits = { ledger: new Ledger(), parallel: Number(values.parallel), endMs };
+  const undisturbed = files.map((file) => ({ file, firstSeed: UNDISTURBED, seeds: 1 }));
+  for (const jobs of [undisturbed, plan(files, seeds)]) {
+    for (const job of await runAll(jobs, limits)) await runAgain(job, limits.ledger);
   }
-  return summarise(ledger, seeds, plan) > 0 ? 1 : 0;
+  return summarise(limits.ledger, files, seeds) > 0 ? 1 : 0;
 }
 
 process.exitCode = await main();

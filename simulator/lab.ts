@@ -53,6 +53,8 @@ export interface LabOptions {
   faults?: readonly Fault[];
   /** Where `trace.jsonl` and the recordings go; left out, nothing is written. */
   folder?: string;
+  /** Where synthesised speech is kept between runs. Default: only in memory. */
+  speechFolder?: string | undefined;
   /** Default: a good one. */
   sbcCertificate?: SbcCertificate;
   /** The trunk's own switch: the SBC gets the transfer's target and headers in the REFER. Default false. */
@@ -159,7 +161,7 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   const fixtures = options.fixtures ?? join(HOME, "fixtures");
   const customers = readCustomers(join(fixtures, "customers.json"));
   const [[voices], engine, certificates] = await Promise.all([
-    startAll(opened, [startVoices({ audioFolder: join(fixtures, "audio") })]),
+    startAll(opened, [startVoices({ audioFolder: join(fixtures, "audio"), cacheFolder: options.speechFolder })]),
     openEngine(options, clock, opened),
     options.certificates === undefined
       ? issueCertificates(clock, sbcCertificate)

@@ -88,6 +88,7 @@ export async function startRun(start: RunStart): Promise<ScenarioRun> {
         drachtio: settings.drachtio,
         certificates: settings.certificates,
         recogniser: settings.recogniser,
+        speechFolder: settings.speechFolder,
         ...dialogueOf(start),
         ...(settings.services === undefined ? {} : { services: settings.services }),
         faults: [...(options.faults ?? []), ...settings.faults],

@@ -14,12 +14,17 @@ export function outFolder(environment: NodeJS.ProcessEnv): string {
  * of last week's call would be taken for this one's.
  */
 export function openFolder(parent: string, title: string, turn = 0): string {
-  const folder = join(parent, turn === 0 ? slug(title) : `${slug(title)}-run-${turn + 1}`);
+  const folder = join(parent, runFolder(title, turn));
   mkdirSync(folder, { recursive: true });
   for (const file of readdirSync(folder)) {
     if (/\.wav$|^ladder\.txt$|^trace\.jsonl$/.test(file)) rmSync(join(folder, file));
   }
   return folder;
+}
+
+/** The name of the folder of a scenario's run; `turn` counts its repeats from 0. */
+export function runFolder(title: string, turn = 0): string {
+  return turn === 0 ? slug(title) : `${slug(title)}-run-${turn + 1}`;
 }
 
 /** A title as a folder's name; what a name cannot hold is told apart by a few digits of its hash. */

@@ -11,6 +11,7 @@ test("without settings a scenario runs once, with the bundled agent and nothing 
     drachtio: undefined,
     certificates: undefined,
     recogniser: undefined,
+    speechFolder: expect.stringMatching(/node_modules\/\.cache\/linecheck\/speech$/),
     recording: undefined,
     repeat: 1,
     disorder: undefined,

@@ -1,7 +1,10 @@
+import { join, resolve } from "node:path";
 import { fixedServices, type LabOptions, parseFault, parseSetting } from "../../simulator/lab.ts";
 import { outFolder } from "./folder.ts";
 
 type Endpoint = NonNullable<NonNullable<LabOptions["dialogue"]>["record"]>;
+
+const HOME = resolve(import.meta.dirname, "../..");
 
 /**
  * What the command line says to each scenario's process. It travels in the environment, because
@@ -24,6 +27,8 @@ export interface RunOptions {
   readonly certificates: string | undefined;
   /** A real recogniser instead of the lab's own (`--recogniser`). */
   readonly recogniser: string | undefined;
+  /** Where synthesised speech is kept from run to run (`LINECHECK_SPEECH_FOLDER`). */
+  readonly speechFolder: string;
   /** The dialogue that is recorded instead of replayed, and with which model (`--record-dialogue`). */
   readonly recording: { readonly name: string; readonly endpoint: Endpoint } | undefined;
   /** How often each scenario runs (`--repeat`). */
@@ -45,6 +50,8 @@ export function readRunOptions(environment: NodeJS.ProcessEnv): RunOptions {
     drachtio: environment["LINECHECK_DRACHTIO"],
     certificates: environment["LINECHECK_CERTIFICATES"],
     recogniser: environment["LINECHECK_RECOGNISER"],
+    speechFolder:
+      environment["LINECHECK_SPEECH_FOLDER"] ?? join(HOME, "node_modules/.cache/linecheck/speech"),
     recording: readRecording(environment),
     repeat: Number(environment["LINECHECK_REPEAT"] ?? "1"),
     disorder: disorder === undefined ? undefined : Number(disorder),

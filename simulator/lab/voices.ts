@@ -19,6 +19,8 @@ interface Recorded {
 export interface VoicesOptions {
   /** The folder with `manifest.json` and its WAV files; left out: everything is synthesised. */
   audioFolder?: string;
+  /** Where synthesised speech is kept between runs. Default: only in memory. */
+  cacheFolder?: string | undefined;
 }
 
 /** Everything in the lab that turns text into audio, and audio back into text. */
@@ -50,8 +52,14 @@ export interface LegEar extends AsyncDisposable {
   finish(): Promise<void>;
 }
 
-export async function startVoices({ audioFolder }: VoicesOptions = {}): Promise<Voices> {
-  const [synthesiser, recogniser] = await Promise.all([startSynthesiser(), startRecogniser()]);
+export async function startVoices({
+  audioFolder,
+  cacheFolder,
+}: VoicesOptions = {}): Promise<Voices> {
+  const [synthesiser, recogniser] = await Promise.all([
+    startSynthesiser({ cacheFolder }),
+    startRecogniser(),
+  ]);
   const recorded = audioFolder === undefined ? [] : readManifest(audioFolder);
 
   const recording = async (file: string, text: string, words?: readonly Word[]): Promise<Audio> => {

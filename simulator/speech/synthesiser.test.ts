@@ -85,6 +85,13 @@ test("audio kept in a folder is used again", async () => {
   await rm(folder, { recursive: true });
 });
 
+test("a folder that cannot be written is no obstacle", async () => {
+  const cacheFolder = join(import.meta.filename, "speech");
+  await using uncached = await startSynthesiser({ cacheFolder });
+  const { text, words } = await uncached.synthesise({ text: "Goodbye." });
+  expect({ text, words: words.length }).toEqual({ text: "Goodbye.", words: 1 });
+});
+
 test("a closed synthesiser rejects instead of waiting for ever", async () => {
   const closed = await startSynthesiser();
   const pending = closed.synthesise({ text: "One moment please." }).catch((error) => error);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { Worker } from "node:worker_threads";
+import { dirname, join } from "node:path";
+import { threadId, Worker } from "node:worker_threads";
 import type { Audio } from "../media/frame.ts";
 import { type SentenceRequest, SYNTHESIS_RATE_HZ, type Word } from "./flite.ts";
 import { splitSentences } from "./sentence.ts";
@@ -56,7 +56,7 @@ export class SynthesisError extends Error {
 
 export interface SynthesiserOptions {
   /** Where audio is kept between runs. Default: only in memory. */
-  cacheFolder?: string;
+  cacheFolder?: string | undefined;
   /** Sentences kept in memory; the oldest goes first. Default 2,000 (about 150 MB). */
   limitSentences?: number;
 }
@@ -223,11 +223,18 @@ async function throughFolder(
     return sentenceOf(request.text, samples, JSON.parse(kept.toString("utf8", 0, end)) as Word[]);
   }
   const made = await render(request);
-  await mkdir(folder, { recursive: true });
-  const temporary = `${path}.${process.pid}`;
-  const { buffer, byteOffset, byteLength } = made.samples;
-  const pcm = Buffer.from(buffer, byteOffset, byteLength);
-  await writeFile(temporary, Buffer.concat([Buffer.from(`${JSON.stringify(made.words)}\n`), pcm]));
-  await rename(temporary, path);
+  // A folder that cannot be written costs the next run time, and this one nothing.
+  await keep(path, made).catch(() => {});
   return made;
+}
+
+let keptFiles = 0;
+
+/** Whole or not at all, whoever else writes the same file at the same time. */
+async function keep(path: string, { samples, words }: Sentence): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}-${threadId}-${keptFiles++}`;
+  const pcm = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
+  await writeFile(temporary, Buffer.concat([Buffer.from(`${JSON.stringify(words)}\n`), pcm]));
+  await rename(temporary, path);
 }
