@@ -178,9 +178,14 @@ async function measureVoice(voice: string): Promise<void> {
 /** Of 20 ms: a known sentence is enrolled this often while an ear listens. */
 const CHUNKS_PER_ENROLMENT = 6;
 
+/** Rounds with and without a recogniser alternate: what else the machine does falls on both. */
+const STALL_ROUNDS = 4;
+/** The monitor's timer; what it records is the time from one tick to the next, this much included. */
+const TICK_MS = 1;
+
 /** What the main thread does in 20 ms. */
 interface Stall {
-  /** The longest time it did not come to its next task, whatever the reason. */
+  /** The longest time it did not come to its next task when that was due, whatever the reason. */
   delayMs: number;
   /** The most processor time it used itself. */
   workMs: number;
@@ -198,7 +203,7 @@ async function longestStall(listening: boolean): Promise<Stall> {
   const { samples } = transmit(spoken, { name: "clean" }, { seed: 1, babble: new Int16Array(0) });
   await using recogniser = await startRecogniser();
   await using ear = recogniser.listen({ onEvent: () => {} });
-  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const delay = monitorEventLoopDelay({ resolution: TICK_MS });
   await sleep(1000);
   delay.enable();
   let workMs = 0;
@@ -215,16 +220,18 @@ async function longestStall(listening: boolean): Promise<Stall> {
   }
   delay.disable();
   await ear.finish();
-  return { delayMs: delay.max / 1e6, workMs };
+  return { delayMs: delay.max / 1e6 - TICK_MS, workMs };
 }
 
 async function measureStall(): Promise<void> {
-  for (const listening of [false, true]) {
-    const { delayMs, workMs } = await longestStall(listening);
-    console.log(
-      `main thread ${listening ? "with" : "without"} a recogniser: longest stall ${delayMs.toFixed(1)} ms, ` +
-        `most processor time in 20 ms ${workMs.toFixed(1)} ms`,
-    );
+  for (let round = 1; round <= STALL_ROUNDS; round++) {
+    for (const listening of [false, true]) {
+      const { delayMs, workMs } = await longestStall(listening);
+      console.log(
+        `round ${round}, main thread ${listening ? "with" : "without"} a recogniser: longest stall` +
+          ` ${delayMs.toFixed(1)} ms, most processor time in 20 ms ${workMs.toFixed(1)} ms`,
+      );
+    }
   }
 }
 
