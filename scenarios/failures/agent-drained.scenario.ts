@@ -2,7 +2,7 @@ import { expect, scenario } from "../harness/scenario.ts";
 
 scenario(
   "an agent that has to end in mid-call hands the caller to a human first",
-  async ({ phone, llm, queue, agent }) => {
+  async ({ phone, acs, llm, queue, agent }) => {
     llm.when("current balance").says("Your balance is forty nine dollars.");
     const ending = await agent.startProcess({ AGENT_DRAIN_TIMEOUT_MS: "0" });
 
@@ -18,6 +18,7 @@ scenario(
     expect(handoff).toHaveHeader("X-Customer-ID", "C-1042");
     expect(handoff.summary).toBe("Caller said: What is my current balance?");
     const human = await handoff.answers();
+    await acs.event("CallTransferAccepted");
     await human.says("This is the billing team.");
     await call.hears("This is the billing team");
     expect(await ended).toBe(0);

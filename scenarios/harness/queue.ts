@@ -19,7 +19,10 @@ export interface Handoff extends CarriesHeaders {
   readonly reason: string | undefined;
   /** The AI's summary, decoded. */
   readonly summary: string | undefined;
-  /** The human picks up. */
+  /**
+   * The human picks up. The caller is put through a few hops later, which ACS tells the agent by
+   * `CallTransferAccepted`; what the human says before is lost.
+   */
   answers(): Promise<Line>;
 }
 

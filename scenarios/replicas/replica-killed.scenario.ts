@@ -5,7 +5,7 @@ import { expect, scenario } from "../harness/scenario.ts";
 
 scenario(
   "the caller of a replica that is killed is with a human within four seconds",
-  async ({ phone, llm, queue, lab, agent, signal }) => {
+  async ({ phone, acs, llm, queue, lab, agent, signal }) => {
     await using replicas = await startReplicas(lab, { signal });
     llm.when("current balance").says("Your balance is forty nine dollars.");
     llm.when("due date").says("Your next payment is due on the first of March.");
@@ -24,6 +24,7 @@ scenario(
     expect(handoff).toMatchObject({ customerId: "C-1042", reason: "billing" });
     expect(handoff.summary).toBe("The voice agent had no audio.");
     const human = await handoff.answers();
+    await acs.event("CallTransferAccepted");
     await human.says("How can I help you today?");
     await call.hears("How can I help you today");
     await call.hangsUp();

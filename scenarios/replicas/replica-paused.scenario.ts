@@ -4,7 +4,7 @@ import { expect, scenario } from "../harness/scenario.ts";
 
 scenario(
   "a replica that comes back after its lease ran out leaves the caller to the human they are with",
-  async ({ phone, queue, lab, signal }) => {
+  async ({ phone, acs, queue, lab, signal }) => {
     await using replicas = await startReplicas(lab, { signal });
     const call = await phone.call("+18005551234", { from: "+14255550100" });
     await call.hears("press two");
@@ -15,6 +15,7 @@ scenario(
 
     const handoff = await queue.nextCall({ withinMs: 25_000 });
     const human = await handoff.answers();
+    await acs.event("CallTransferAccepted");
     await human.says("How can I help you today?");
     await call.hears("How can I help you today");
     replicas.first.process.resume();

@@ -4,7 +4,7 @@ import { expect, scenario } from "../harness/scenario.ts";
 
 scenario(
   "events that reach the replica without the media socket, some twice, do not disturb the caller",
-  async ({ phone, llm, queue, lab, signal }) => {
+  async ({ phone, acs, llm, queue, lab, signal }) => {
     await using replicas = await startReplicas(lab, { signal });
     llm.when("current balance").says("Your balance is forty nine dollars.");
     llm.when("real person").escalates({ summary: "Customer asks for a person." });
@@ -20,6 +20,7 @@ scenario(
     const handoff = await queue.nextCall();
     expect(handoff.summary).toBe("Customer asks for a person.");
     const human = await handoff.answers();
+    await acs.event("CallTransferAccepted");
     await human.says("How can I help you today?");
     await call.hears("How can I help you today");
     await call.hangsUp();
