@@ -12,6 +12,7 @@ scenario(
     await call.hears("Your balance is 49.99 dollars");
     await call.says("That is all I needed.");
     await call.hears("Goodbye");
+    await call.isEnded();
   },
   { dialogue: "balance" },
 );

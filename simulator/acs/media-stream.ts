@@ -105,7 +105,11 @@ export class MediaStream {
     const socket = outbound.webSocket(this.#options.transportUrl, headers);
     this.#socket = socket;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    socket.on("open", resolve);
+    // At once, and not when the promise comes round: audio can follow in the same packet.
+    socket.on("open", () => {
+      this.#begin(socket);
+      resolve();
+    });
     socket.on("error", (error) => {
       this.#fault("ACS_MEDIA_SOCKET", error.message);
       reject(error);
@@ -116,7 +120,6 @@ export class MediaStream {
       this.#finish({ code, why: reason.toString() });
     });
     await promise;
-    this.#begin(socket);
   }
 
   /** Closes in good order; safe to repeat. */

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import {
   CallAutomationClient,
   createOutboundAudioData,
@@ -6,6 +9,7 @@ import {
   StreamingData,
 } from "@azure/communication-call-automation";
 import { expect, test } from "vitest";
+import { WebSocketServer } from "ws";
 import { systemClock } from "../clock.ts";
 import { identifierOf } from "./identity.ts";
 import { MemoryLeg } from "./testing/gateway.ts";
@@ -166,6 +170,24 @@ test("without enableBidirectional audio from the application is ignored and repo
     { timeoutMs: 2000, what: "report" },
   );
   expect(leg.written).toEqual([]);
+});
+
+test("audio that arrives together with the socket's acceptance is played", async () => {
+  await using lab = await startTestLab();
+  const server = createServer();
+  const sockets = new WebSocketServer({ noServer: true });
+  server.on("upgrade", (request, connection, head) => {
+    connection.cork();
+    sockets.handleUpgrade(request, connection, head, (socket) => socket.send(outbound(TONE)));
+    connection.uncork();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const { leg } = await connect(lab, { transportUrl: `ws://127.0.0.1:${port}/media` });
+  await lab.application.event("MediaStreamingStarted");
+  for (const socket of sockets.clients) socket.terminate();
+  server.close();
+  expect(leg.written).toEqual([{ samples: TONE, rateHz: 16_000 }]);
 });
 
 test("a media server that does not answer gives MediaStreamingFailed and the call stays up", async () => {
