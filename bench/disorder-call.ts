@@ -85,14 +85,14 @@ async function converse(run: ScenarioRun): Promise<Outcome> {
   await call.isEnded();
   await run.finish();
   const { customerId, reason, summary } = handoff;
-  const store = agent.bundled?.store;
-  const records = store?.calls() ?? [];
+  const store = agent.bundled.store;
+  const records = store.calls() ?? [];
   return {
     records: records.map(({ outcome, detail, summary: told }) =>
       JSON.stringify({ outcome, detail, summary: told }),
     ),
     turns: records.flatMap(({ id }) =>
-      (store?.turns(id) ?? []).map(
+      (store.turns(id) ?? []).map(
         ({ role, text, interrupted }) => `${role}${interrupted ? " (interrupted)" : ""}: ${text}`,
       ),
     ),

@@ -24,8 +24,8 @@ scenario(
         ? [event.text]
         : [],
     );
-    const store = agent.bundled?.store;
-    const turns = store?.turns(store.calls()[0]?.id ?? "") ?? [];
+    const store = agent.bundled.store;
+    const turns = store.turns(store.calls()[0]?.id ?? "") ?? [];
     const believed = turns.find(({ interrupted }) => interrupted)?.text ?? "";
     const difference = wordsOf(believed).length - wordsOf(guesses.at(-1) ?? "").length;
     expect(REPLY.startsWith(believed)).toBe(true);

@@ -41,8 +41,8 @@ scenario(
         event.type === "heard" && event.party === "phone" && event.text.startsWith("Your contract"),
     );
     const heardWords = wordsOf(heard?.type === "heard" ? heard.text : "");
-    const store = agent.bundled?.store;
-    const turns = store?.turns(store.calls()[0]?.id ?? "") ?? [];
+    const store = agent.bundled.store;
+    const turns = store.turns(store.calls()[0]?.id ?? "") ?? [];
     const believed = turns.find(({ interrupted }) => interrupted)?.text ?? "";
     const inModel = remembered.find((content) => content.startsWith("Your contract")) ?? "";
     for (const text of [believed, inModel]) {

@@ -10,7 +10,7 @@ import { parseDrachtioChoice } from "./drachtio/real.ts";
 import { type Fault, type FaultPlan, faultPlan } from "./faults.ts";
 import type { Ivr } from "./ivr/ivr.ts";
 import type { Queue } from "./ivr/queue.ts";
-import { type AzureAddresses, agentEnvironment, startAzure } from "./lab/azure.ts";
+import { type AzureAddresses, agentEnvironment, type Switches, startAzure } from "./lab/azure.ts";
 import type { LabCall } from "./lab/call.ts";
 import {
   configuredCertificates,
@@ -63,6 +63,8 @@ export interface LabOptions {
   firstTokenMs?: number;
   /** From one of its tokens to the next. Default 15 ms. */
   tokenMs?: number;
+  /** What is not known of the services for certain, otherwise than by default; see docs/fidelity.md. */
+  switches?: Switches;
   /** A real recogniser for what agents hear: a command or `ws://…`; see docs/speech.md. */
   recogniser?: string | undefined;
   /** Answers from a recorded dialogue what the script does not; or records one. */
@@ -161,7 +163,9 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
   const fixtures = options.fixtures ?? join(HOME, "fixtures");
   const customers = readCustomers(join(fixtures, "customers.json"));
   const [[voices], engine, certificates] = await Promise.all([
-    startAll(opened, [startVoices({ audioFolder: join(fixtures, "audio"), cacheFolder: options.speechFolder })]),
+    startAll(opened, [
+      startVoices({ audioFolder: join(fixtures, "audio"), cacheFolder: options.speechFolder }),
+    ]),
     openEngine(options, clock, opened),
     options.certificates === undefined
       ? issueCertificates(clock, sbcCertificate)
@@ -186,6 +190,7 @@ async function openWorld(options: LabOptions, opened: AsyncDisposableStack) {
       directTransfer: options.directTransfer ?? false,
       ids,
       routeBy: isEmbedded(options.drachtio) ? "name" : "address",
+      switches: options.switches,
     },
     opened,
   );

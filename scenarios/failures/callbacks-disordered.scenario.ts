@@ -11,7 +11,7 @@ scenario(
     await call.says("What is my current balance?");
     await call.hears("Your balance is forty nine dollars");
     await call.hangsUp();
-    expect(agent.bundled?.store.calls()).toHaveLength(1);
+    expect(agent.bundled.store.calls()).toHaveLength(1);
   },
   {
     faults: [

@@ -20,8 +20,8 @@ scenario(
 
     const struck = lab.faults.struck.filter((name) => name.startsWith("speech."));
     expect(struck).toEqual(["speech.drop-synthesis", "speech.slow-synthesis"]);
-    const store = agent.bundled?.store;
-    const turns = store?.turns(store.calls()[0]?.id ?? "").map(({ text }) => text);
+    const store = agent.bundled.store;
+    const turns = store.turns(store.calls()[0]?.id ?? "").map(({ text }) => text);
     expect(turns).toContain("Your balance is forty nine dollars and ninety nine cents.");
     expect(call).toHaveResponseTime({ p95Ms: BUDGETS.unexplainedSilenceMs });
     await call.hangsUp();

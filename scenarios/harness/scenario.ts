@@ -1,5 +1,6 @@
 import { type TestContext, test } from "vitest";
 import { DrachtioUnavailable, type LabOptions } from "../../simulator/lab.ts";
+import { BundledAgentNeeded } from "./agents.ts";
 import { type Fixtures, startRun } from "./fixtures.ts";
 import { addMatchers } from "./matchers.ts";
 import { type RunOptions, readRunOptions } from "./run-options.ts";
@@ -17,7 +18,10 @@ export interface ScenarioOptions {
   readonly lab?: Omit<LabOptions, "faults" | "folder">;
   /** Answers what `llm` does not: `fixtures/dialogues/NAME.json`, recorded with a real model. */
   readonly dialogue?: string;
-  /** Settings of the bundled agent that differ from the default, by environment name. */
+  /**
+   * Settings of the bundled agent that differ from the default, by environment name. A scenario
+   * that names them, and be it none, is skipped where another agent is under test.
+   */
   readonly agent?: Readonly<Record<string, string>>;
   /** True where the machine lacks what the scenario needs; it is counted as skipped, never as passed. */
   readonly skip?: boolean;
@@ -55,6 +59,9 @@ async function run(
     settings,
     announce,
   };
+  if (options.agent !== undefined && settings.agentUrl !== undefined) {
+    return skip(new BundledAgentNeeded().message);
+  }
   const current = await startRun(start).catch((error: unknown) => {
     // A daemon that this machine cannot have is no failure of the scenario, and no success.
     if (error instanceof DrachtioUnavailable) return skip(error.message);
@@ -66,6 +73,10 @@ async function run(
     await current.finish();
     checkStruck(options.faults, current.fixtures.lab.faults.struck);
   } catch (error) {
+    if (error instanceof BundledAgentNeeded) {
+      await end(current, over);
+      return skip(error.message);
+    }
     background.add(annotate(current.folder, "failed"));
     // What failed in the script is the news; a party that cannot close after it is not.
     await end(current, over).catch(() => {});

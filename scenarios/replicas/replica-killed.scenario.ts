@@ -41,5 +41,5 @@ scenario(
       "What is my current payment due date?",
     ]);
   },
-  { skip: !isInstalled("redis-server") },
+  { agent: {}, skip: !isInstalled("redis-server") },
 );

@@ -26,5 +26,5 @@ scenario(
     expect(replicas.first.outcomes).toEqual(["interrupted"]);
     expect(replicas.second.outcomes).toEqual(["escalated"]);
   },
-  { skip: !isInstalled("redis-server") },
+  { agent: {}, skip: !isInstalled("redis-server") },
 );

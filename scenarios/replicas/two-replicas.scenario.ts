@@ -27,5 +27,5 @@ scenario(
     expect(replicas.first.outcomes).toEqual(["escalated"]);
     expect(replicas.second.outcomes).toEqual([]);
   },
-  { skip: !isInstalled("redis-server") },
+  { agent: {}, skip: !isInstalled("redis-server") },
 );

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { type DirectRouting, startDirectRouting } from "../acs/direct-routing.ts";
+import type { EdgePolicy } from "../acs/edge/policy.ts";
 import type { IdSource } from "../acs/ids.ts";
+import type { Policy } from "../acs/policy.ts";
 import { createResource, type Resource } from "../acs/resource.ts";
 import { type Acs, startAcs } from "../acs/server.ts";
 import { trunkOperations } from "../acs/trunk-rest.ts";
@@ -9,10 +11,11 @@ import type { Clock } from "../clock.ts";
 import type { FaultPlan } from "../faults.ts";
 import { scriptContactCentre } from "../openai/contact-centre.ts";
 import type { Backing } from "../openai/dialogue-player.ts";
+import type { RealtimeOptions } from "../openai/realtime/endpoint.ts";
 import { createScript, type Script } from "../openai/script.ts";
 import { type OpenAi, startOpenAi } from "../openai/server.ts";
 import type { SpeechEngine } from "../speech/recogniser.ts";
-import { type Speech, startSpeech } from "../speech/server.ts";
+import { type Speech, type SpeechOptions, startSpeech } from "../speech/server.ts";
 import type { Trace } from "../trace.ts";
 import type { LabCertificates } from "./certificates.ts";
 import { NUMBERS, SBC_DOMAIN, VOICES } from "./numbers.ts";
@@ -54,6 +57,15 @@ export interface AzureOptions {
   readonly ids: IdSource | undefined;
   /** `address` for SBCs whose SIP server knows names by DNS only. */
   readonly routeBy: "name" | "address";
+  readonly switches: Switches | undefined;
+}
+
+/** What nobody has verified of the services, set otherwise than by default; docs/fidelity.md lists it all. */
+export interface Switches {
+  readonly acs?: Partial<Policy>;
+  readonly edge?: Partial<EdgePolicy>;
+  readonly speech?: Pick<SpeechOptions, "recognition" | "delays" | "pace">;
+  readonly realtime?: Pick<RealtimeOptions, "pace" | "sessionMs" | "semanticSilenceMs">;
 }
 
 /** Microsoft's side of the lab. */
@@ -107,7 +119,7 @@ export async function startAzure(
       resource,
       certificate: certificates.edge,
       trustedRoots: [certificates.ca],
-      policy: { routeBy: options.routeBy },
+      policy: { routeBy: options.routeBy, ...options.switches?.edge },
     }),
   );
   const script = createScript();
@@ -122,7 +134,7 @@ export async function startAzure(
 }
 
 function startLabAcs(
-  { clock, trace, faults, certificates, at, ids }: AzureOptions,
+  { clock, trace, faults, certificates, at, ids, switches }: AzureOptions,
   { resource, directRouting }: Pick<Azure, "resource" | "directRouting">,
 ): Promise<Acs> {
   return startAcs({
@@ -137,13 +149,14 @@ function startLabAcs(
       resource,
       trunkStatus: (fqdn) => directRouting.trunkStatus(fqdn),
     }),
+    policy: switches?.acs ?? {},
     ...(ids === undefined ? {} : { ids }),
     ...(at === undefined ? {} : { port: at.acsPort, securePort: at.acsSecurePort }),
   });
 }
 
 function startLabSpeech(options: AzureOptions): Promise<Speech> {
-  const { clock, trace, faults, voices, engine, at } = options;
+  const { clock, trace, faults, voices, engine, at, switches } = options;
   return startSpeech({
     clock,
     faults,
@@ -151,6 +164,7 @@ function startLabSpeech(options: AzureOptions): Promise<Speech> {
     synthesiser: voices.synthesiser,
     recogniser: voices.recogniser,
     ...(engine === undefined ? {} : { engine }),
+    ...switches?.speech,
     keys: [SERVICE_KEYS.speech],
     port: at?.speechPort ?? 0,
   });
@@ -158,7 +172,7 @@ function startLabSpeech(options: AzureOptions): Promise<Speech> {
 
 function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> {
   const { clock, trace, faults, at, voices, firstTokenMs = 150, tokenMs } = options;
-  const { backing, contactCentre = false } = options;
+  const { backing, contactCentre = false, switches } = options;
   const fallback = createScript();
   if (contactCentre) scriptContactCentre(fallback);
   return startOpenAi({
@@ -174,6 +188,7 @@ function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> 
     firstTokenMs,
     ...(tokenMs === undefined ? {} : { tokenMs }),
     realtime: {
+      ...switches?.realtime,
       deployments: [REALTIME_DEPLOYMENT],
       // The service's own voices are nobody's here: every one of them is the agent's.
       voice: {
