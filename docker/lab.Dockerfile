@@ -8,6 +8,7 @@ RUN npm ci --omit=dev --no-audit --no-fund --loglevel=error \
 COPY simulator simulator
 COPY fixtures/customers.json fixtures/customers.json
 COPY fixtures/audio fixtures/audio
+COPY fixtures/dialogues fixtures/dialogues
 RUN mkdir -p /image/etc/ssl/certs /image/usr/local/bin /image/tmp /image/out \
  && cp /usr/local/bin/node /image/usr/local/bin/ \
  && for library in $(ldd /usr/local/bin/node | grep -o '/[^ ]*'); do cp --parents -L "$library" /image/; done \
