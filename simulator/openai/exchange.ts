@@ -5,6 +5,7 @@ import type { Failure } from "./script.ts";
 /** Bodies above this are refused with 413. */
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
+export const BAD_REQUEST: Failure = { status: 400, code: "400", message: "Bad Request" };
 export const UNAUTHORISED: Failure = {
   status: 401,
   code: "401",
@@ -83,6 +84,11 @@ export function sendError(response: ServerResponse, failure: Failure): unknown {
 export function errorBody({ status, code = String(status), message, param }: Failure): unknown {
   const invalid = code === "invalid_request_error" ? { type: code, param: param ?? null } : {};
   return { error: { code, message: message ?? `status ${status}`, ...invalid } };
+}
+
+/** Where a request goes to; `undefined` when its target is no address, as `//` is none. */
+export function targetOf({ url = "/" }: IncomingMessage): URL | undefined {
+  return URL.canParse(url, "http://host") ? new URL(url, "http://host") : undefined;
 }
 
 /** The key in one of the headers that clients use. */

@@ -13,6 +13,7 @@ import {
 } from "./chat.ts";
 import type { Backing } from "./dialogue-player.ts";
 import {
+  BAD_REQUEST,
   DEPLOYMENT_NOT_FOUND,
   NOT_FOUND,
   parseJson,
@@ -21,6 +22,7 @@ import {
   readBody,
   sendError,
   sendJson,
+  targetOf,
   toFailure,
   UNAUTHORISED,
 } from "./exchange.ts";
@@ -194,7 +196,8 @@ class ChatService {
   /** Checks credentials, path and deployment in the service's order. */
   #route(request: IncomingMessage): Route | Failure {
     const { keys, deployments } = this.#options;
-    const url = new URL(request.url ?? "/", "http://host");
+    const url = targetOf(request);
+    if (url === undefined) return BAD_REQUEST;
     const route = routeOf(url.pathname);
     if (!keys.includes(presentedKey(request) ?? "")) return UNAUTHORISED;
     if (route === undefined) return NOT_FOUND;

@@ -1,3 +1,5 @@
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import OpenAI from "openai";
 import { OpenAIRealtimeWebSocket } from "openai/realtime/websocket";
@@ -84,6 +86,20 @@ test("a planned fault refuses the upgrade", async () => {
   const { service } = await startService({ faults });
   expect(await attempt(service.url, { path: GA, headers: HEADERS })).toMatchObject({ status: 429 });
 });
+
+test.each(["Upgrade: websocket\r\nConnection: Upgrade", "Connection: close"])(
+  "a target that is no address is refused, and the service goes on (%j)",
+  async (headers) => {
+    const { service } = await startService();
+    const { hostname, port } = new URL(service.url);
+    const socket = connect(Number(port), hostname);
+    socket.write(`GET // HTTP/1.1\r\nHost: lab\r\n${headers}\r\n\r\n`);
+    expect(await text(socket)).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect(await attempt(service.url, { path: GA, headers: HEADERS })).toMatchObject({
+      status: 101,
+    });
+  },
+);
 
 test("the plain service's preview is asked for by a header", async () => {
   const { service } = await startService();

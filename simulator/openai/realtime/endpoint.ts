@@ -4,10 +4,12 @@ import { type WebSocket, WebSocketServer } from "ws";
 import type { Clock } from "../../clock.ts";
 import type { PartyTrace } from "../../trace.ts";
 import {
+  BAD_REQUEST,
   DEPLOYMENT_NOT_FOUND,
   errorBody,
   NOT_FOUND,
   presentedKey,
+  targetOf,
   UNAUTHORISED,
 } from "../exchange.ts";
 import type { ScriptedModel } from "../model.ts";
@@ -88,7 +90,8 @@ export class RealtimeEndpoint {
 
   #route(request: IncomingMessage): Route | Failure {
     const { keys, model } = this.#options;
-    const url = new URL(request.url ?? "/", "http://host");
+    const url = targetOf(request);
+    if (url === undefined) return BAD_REQUEST;
     if (!keys.includes(keyOf(request, url))) return UNAUTHORISED;
     const planned = model.strike("openai.refuse-realtime");
     if (planned !== undefined) return { status: Number(planned["status"] ?? 503) };
