@@ -55,6 +55,11 @@ export class InputAudio {
     return this.#writtenMs;
   }
 
+  /** Whether somebody is speaking who has not come to the end. */
+  get turnIsOpen(): boolean {
+    return this.#turn !== undefined;
+  }
+
   /** Settings of the session, at its begin and whenever they change. */
   configure(format: AudioFormat, detection: TurnDetection | null): void {
     this.#format = format;

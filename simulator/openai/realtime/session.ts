@@ -47,6 +47,7 @@ export class RealtimeSession {
   /** The id of the item that a turn in progress will become. */
   #turnId = "";
   #idle: Timer | undefined;
+  #ended = false;
 
   constructor(connection: RealtimeConnection, options: SessionOptions) {
     const { clock, sessionMs, newId, semanticSilenceMs, voice } = options;
@@ -103,6 +104,7 @@ export class RealtimeSession {
   }
 
   #end(): void {
+    this.#ended = true;
     this.#expiry.cancel();
     this.#idle?.cancel();
     this.#input.clear();
@@ -301,8 +303,15 @@ export class RealtimeSession {
   #responded(response: ResponseRun): void {
     this.#responses.delete(response);
     this.#connection.send({ type: "rate_limits.updated", rate_limits: RATE_LIMITS });
+    this.#awaitCaller(response);
+  }
+
+  /** Starts the idle time, unless somebody speaks: then the end of the turn or answer does. */
+  #awaitCaller(response: ResponseRun): void {
     const detection = this.#settings.turnDetection;
     if (detection?.type !== "server_vad" || detection.idle_timeout_ms === null) return;
+    if (this.#ended || this.#input.turnIsOpen || this.#responses.size > 0) return;
+    this.#idle?.cancel();
     // Counted from the moment at which the caller has heard all of it.
     const waitMs = response.audioMs + detection.idle_timeout_ms;
     const sinceMs = this.#input.writtenMs + response.audioMs;
