@@ -6,6 +6,7 @@ export interface ChatRequest {
   /** All of it, as it was sent. */
   readonly body: Readonly<Record<string, unknown>>;
   readonly conversation: Conversation;
+  /** The deployment, where there is one. */
   readonly model: string;
   readonly stream: boolean;
   readonly includeUsage: boolean;
@@ -25,10 +26,15 @@ export class InvalidRequest extends Error {
 
 const ROLES = new Set(["system", "developer", "user", "assistant", "tool"]);
 
-/** Reads and checks the body of `POST …/chat/completions`. Throws {@link InvalidRequest}. */
-export function readChatRequest(body: unknown): ChatRequest {
+/**
+ * Reads and checks the body of `POST …/chat/completions`; `deployment` is the model where the path
+ * names it. Throws {@link InvalidRequest}.
+ */
+export function readChatRequest(body: unknown, deployment?: string): ChatRequest {
   if (!isRecord(body)) throw new InvalidRequest("the body is not a JSON object", "body");
-  const { messages, tools = [], stream = false, stream_options: streamOptions, model = "" } = body;
+  const { messages, tools = [], stream = false, stream_options: streamOptions } = body;
+  const model = deployment ?? textOf(body["model"]);
+  if (model === "") throw new InvalidRequest("you must provide a model parameter", "model");
   if (!Array.isArray(messages) || messages.length === 0) {
     throw new InvalidRequest(
       "Invalid 'messages': expected an array with minimum length 1.",
@@ -43,7 +49,7 @@ export function readChatRequest(body: unknown): ChatRequest {
   return {
     body,
     conversation,
-    model: textOf(model),
+    model,
     stream: stream === true,
     includeUsage: isRecord(streamOptions) && streamOptions["include_usage"] === true,
   };

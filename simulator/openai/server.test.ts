@@ -161,6 +161,22 @@ test("the plain path takes the key as a bearer token", async () => {
 });
 
 test.each([
+  { path: "openai/v1", model: "other", status: 404, error: { code: "DeploymentNotFound" } },
+  { path: "openai/v1", model: undefined, status: 400, error: { param: "model" } },
+  { path: "v1", model: undefined, status: 400, error: { param: "model" } },
+  { path: "v1", model: "other", status: 200 },
+])("$path answers model $model with $status", async ({ path, model, status, error }) => {
+  const { service } = await startService((script) => script.otherwise().says("Yes."));
+  const response = await fetch(`${service.url}/${path}/chat/completions`, {
+    method: "POST",
+    headers: { "api-key": "lab-key" },
+    body: JSON.stringify({ ...ask("x"), model }),
+  });
+  expect(response.status).toBe(status);
+  expect(await response.json()).toMatchObject(error === undefined ? {} : { error });
+});
+
+test.each([
   { messages: [], param: "messages" },
   { messages: [{ role: "robot", content: "x" }], param: "role" },
   { messages: [{ role: "tool", tool_call_id: "call_1", content: "{}" }], param: "tool" },

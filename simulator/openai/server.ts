@@ -182,7 +182,9 @@ class ChatService {
     if (planned !== undefined) return sendError(response, plannedFailure(planned));
     const json = parseJson(body);
     if (route.api === "responses") return this.#responses.serve(response, json, route.azure);
-    const chat = readChatRequest(json);
+    const chat = readChatRequest(json, route.deployment);
+    if (route.azure && !this.#options.deployments.includes(chat.model))
+      return sendError(response, DEPLOYMENT_NOT_FOUND);
     const routed = { ...exchange, route };
     const reply = this.#model.scripted(chat.conversation);
     if (reply !== undefined) return this.#send(reply, chat, routed);
@@ -240,7 +242,7 @@ class ChatService {
     const serial = String(++this.#served).padStart(6, "0");
     return {
       id: `chatcmpl-lab${serial}`,
-      model: route.deployment ?? chat.model,
+      model: chat.model,
       created: Math.floor(this.#options.clock.date().getTime() / 1000),
       azure: route.azure,
       includeUsage: chat.includeUsage,
