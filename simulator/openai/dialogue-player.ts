@@ -3,6 +3,7 @@ import type { Clock } from "../clock.ts";
 import { type AskedRequest, askedOf, type Dialogue, type RecordedAnswer } from "./dialogue.ts";
 import { describeNearest } from "./dialogue-difference.ts";
 import { Mask } from "./dialogue-mask.ts";
+import { closingOf } from "./exchange.ts";
 
 /** A model that stands behind the script: a recorded dialogue, or a real one while it is recorded. */
 export interface Backing extends AsyncDisposable {
@@ -12,8 +13,6 @@ export interface Backing extends AsyncDisposable {
 
 export type Served =
   | { readonly kind: "answered"; readonly answer: unknown }
-  /** The client went away before the answer was complete. */
-  | { readonly kind: "left"; readonly answer: unknown }
   | { readonly kind: "unknown"; readonly why: string };
 
 export interface PlayerOptions {
@@ -55,25 +54,24 @@ export function playDialogue({ clock, dialogue, names, timeScale = 1 }: PlayerOp
       }
       // As above.
       const answer = mask.reveal(recorded) as RecordedAnswer;
-      const complete = await send(answer, response, { clock, timeScale });
-      return { kind: complete ? "answered" : "left", answer: contentOf(answer) };
+      await send(answer, response, { clock, timeScale });
+      return { kind: "answered", answer: contentOf(answer) };
     },
     async [Symbol.asyncDispose]() {},
   };
 }
 
-/** False when the client went away meanwhile. */
+/** Ends early when the client goes away. */
 async function send(
   { status, headers, pieces, body, afterMs = 0 }: RecordedAnswer,
   response: ServerResponse,
   { clock, timeScale }: { clock: Clock; timeScale: number },
-): Promise<boolean> {
-  const gone = new AbortController();
-  response.once("close", () => gone.abort());
+): Promise<void> {
+  const gone = closingOf(response);
   const startedMs = clock.now();
   const until = async (atMs: number) => {
     const waitMs = startedMs + atMs * timeScale - clock.now();
-    if (waitMs > 0) await clock.sleep(waitMs, { signal: gone.signal });
+    if (waitMs > 0) await clock.sleep(waitMs, { signal: gone });
   };
   try {
     if (pieces === undefined) await until(afterMs);
@@ -84,10 +82,8 @@ async function send(
       response.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`);
     }
     response.end(pieces === undefined ? JSON.stringify(body) : undefined);
-    return !gone.signal.aborted;
   } catch (error) {
-    if (!gone.signal.aborted) throw error;
-    return false;
+    if (!gone.aborted) throw error;
   }
 }
 

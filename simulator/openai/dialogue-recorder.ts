@@ -11,6 +11,7 @@ import {
 import { Mask } from "./dialogue-mask.ts";
 import { type Backing, contentOf, type Served } from "./dialogue-player.ts";
 import { readEvents } from "./event-stream.ts";
+import { breakOff } from "./exchange.ts";
 
 /** A real service for chat completions. */
 export interface ModelEndpoint {
@@ -84,15 +85,11 @@ class Recorder implements Backing {
       return { kind: "unknown", why: `a dialogue has at most ${LIMIT_EXCHANGES} exchanges` };
     }
     const place = this.#exchanges.push(undefined) - 1;
-    let left = false;
-    response.once("close", () => {
-      left = !response.writableFinished;
-    });
     try {
       const answer = await this.#forward(body, response);
       if (MISDIRECTED.has(answer.status)) this.#refused(answer);
       else this.#exchanges[place] = hidden(body, answer, this.#options.names);
-      return { kind: left ? "left" : "answered", answer: contentOf(answer) };
+      return { kind: "answered", answer: contentOf(answer) };
     } catch (error) {
       return this.#failed(error, response);
     }
@@ -151,7 +148,7 @@ class Recorder implements Backing {
     const reason = cause instanceof Error ? cause.message : String(cause);
     this.#trace("MODEL_ENDPOINT_FAILED", `${this.#options.endpoint.url}: ${reason}`);
     if (client.headersSent) {
-      client.destroy();
+      breakOff(client);
       return { kind: "answered", answer: `broken off: ${reason}` };
     }
     return { kind: "unknown", why: `the model's endpoint gave no answer: ${reason}` };

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidRequest } from "./request.ts";
-import type { Failure } from "./script.ts";
+import type { Failure, Reply } from "./script.ts";
 
 /** Bodies above this are refused with 413. */
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -25,6 +25,32 @@ export function written(response: ServerResponse, text: string): Promise<void> {
   return new Promise((resolve) => {
     response.write(text, () => resolve());
   });
+}
+
+const brokenOff = new WeakSet<ServerResponse>();
+
+/** Ends the connection as a failure of the network does: nobody has gone away then. */
+export function breakOff(response: ServerResponse): void {
+  brokenOff.add(response);
+  response.destroy();
+}
+
+/** Of a response that is closed: whether it was the client who did not wait for its end. */
+export function clientLeft(response: ServerResponse): boolean {
+  return !response.writableFinished && !brokenOff.has(response);
+}
+
+/** Aborts when the connection is closed before the answer's end, whoever closed it. */
+export function closingOf(response: ServerResponse): AbortSignal {
+  const closing = new AbortController();
+  if (response.destroyed) closing.abort();
+  else response.once("close", () => closing.abort());
+  return closing.signal;
+}
+
+/** What the trace shows of an answer that nobody waited for. */
+export function leftDuring(reply: Reply): string {
+  return `client left during ${JSON.stringify(reply)}`;
 }
 
 class BodyTooLarge extends Error {

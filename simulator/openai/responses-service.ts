@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../clock.ts";
-import { DEPLOYMENT_NOT_FOUND, sendError, sendJson } from "./exchange.ts";
+import type { Completion } from "./chat.ts";
+import { breakOff, DEPLOYMENT_NOT_FOUND, leftDuring, sendError, sendJson } from "./exchange.ts";
 import type { ScriptedModel } from "./model.ts";
 import { InvalidRequest } from "./request.ts";
 import {
@@ -74,17 +75,26 @@ export class ResponsesService {
     const format = this.#format(request, messages);
     if (reply.kind === "stall" || reply.kind === "drop") {
       await this.#send(response, brokenResponsePieces(reply.afterText ?? "", format));
-      if (reply.kind === "drop") response.destroy();
+      if (reply.kind === "drop") breakOff(response);
       return `${reply.kind} after ${JSON.stringify(reply.afterText)}`;
     }
     if (request.store) this.#keep(format.id, [...messages, ...answerMessages(reply, format)]);
-    if (!request.stream) {
-      await this.#options.stream.think();
+    return this.#complete(response, reply, format);
+  }
+
+  async #complete(
+    response: ServerResponse,
+    reply: Completion,
+    format: ResponseFormat,
+  ): Promise<unknown> {
+    if (!format.request.stream) {
+      const waited = await this.#options.stream.think(response);
+      if (!waited) return leftDuring(reply);
       return sendJson(response, 200, responseBody(reply, format));
     }
     const complete = await this.#send(response, responsePieces(reply, format));
     if (complete) response.end();
-    return complete ? reply : `client left during ${JSON.stringify(reply)}`;
+    return complete ? reply : leftDuring(reply);
   }
 
   /** There is no `[DONE]` in this API: the last event is the end. */

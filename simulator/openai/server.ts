@@ -14,7 +14,10 @@ import {
 import type { Backing } from "./dialogue-player.ts";
 import {
   BAD_REQUEST,
+  breakOff,
+  clientLeft,
   DEPLOYMENT_NOT_FOUND,
+  leftDuring,
   NOT_FOUND,
   parseJson,
   plannedFailure,
@@ -103,6 +106,7 @@ export async function startOpenAi(options: OpenAiOptions): Promise<OpenAi> {
       const closed = new Promise((resolve) => {
         server.close(resolve);
       });
+      service.close();
       realtime?.close();
       server.closeAllConnections();
       await closed;
@@ -130,7 +134,10 @@ function attachRealtime(
 }
 
 class ChatService {
+  /** Requests whose client went away before the answer was complete. */
+  aborted = 0;
   #served = 0;
+  #closing = false;
   readonly #options: OpenAiOptions;
   readonly #model: ScriptedModel;
   readonly #trace: PartyTrace;
@@ -145,21 +152,25 @@ class ChatService {
     this.#responses = new ResponsesService({ ...options, model, stream: this.#tokens });
   }
 
-  get aborted(): number {
-    return this.#tokens.aborted;
+  /** From now on it is the service that ends connections. */
+  close(): void {
+    this.#closing = true;
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedMs = this.#options.clock.now();
     const traced = { request: undefined as unknown, answer: undefined as unknown };
     response.once("close", () => {
+      const left = clientLeft(response) && !this.#closing;
+      if (left) this.#left();
+      const error = left ? "the client went away" : "broken off";
       this.#trace.record({
         type: "http",
         direction: "in",
         service: "openai",
         method: request.method ?? "",
         target: request.url ?? "",
-        status: response.statusCode,
+        ...(response.headersSent ? { status: response.statusCode } : { status: 0, error }),
         request: traced.request,
         response: traced.answer,
         durationMs: this.#options.clock.now() - startedMs,
@@ -172,6 +183,15 @@ class ChatService {
     } catch (error) {
       traced.answer = sendError(response, toFailure(error));
     }
+  }
+
+  #left(): void {
+    this.aborted += 1;
+    this.#trace.record({
+      type: "model",
+      kind: "abort",
+      detail: "the client closed the connection",
+    });
   }
 
   async #serve(exchange: Exchange): Promise<unknown> {
@@ -189,7 +209,6 @@ class ChatService {
     const reply = this.#model.scripted(chat.conversation);
     if (reply !== undefined) return this.#send(reply, chat, routed);
     const served = await this.#options.backing?.serve(chat.body, response);
-    if (served?.kind === "left") this.#tokens.left();
     return served === undefined || served.kind === "unknown"
       ? this.#send(this.#model.otherwise(chat.conversation, served?.why), chat, routed)
       : this.#model.said(served.answer);
@@ -218,16 +237,17 @@ class ChatService {
     const format = this.#format(chat, route);
     if (reply.kind === "stall" || reply.kind === "drop") {
       await this.#stream(response, brokenPieces(reply.afterText ?? "", format));
-      if (reply.kind === "drop") response.destroy();
+      if (reply.kind === "drop") breakOff(response);
       return `${reply.kind} after ${JSON.stringify(reply.afterText)}`;
     }
     if (!chat.stream) {
-      await this.#tokens.think();
+      const waited = await this.#tokens.think(response);
+      if (!waited) return leftDuring(reply);
       return sendJson(response, 200, completionBody(reply, format));
     }
     const complete = await this.#stream(response, streamPieces(reply, format));
     if (complete) response.end("data: [DONE]\n\n");
-    return complete ? reply : `client left during ${JSON.stringify(reply)}`;
+    return complete ? reply : leftDuring(reply);
   }
 
   #stream(response: ServerResponse, pieces: readonly StreamPiece[]): Promise<boolean> {

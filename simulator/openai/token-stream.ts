@@ -1,21 +1,17 @@
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../clock.ts";
-import { type PartyTrace, silentTrace } from "../trace.ts";
 import type { StreamPiece } from "./chat.ts";
-import { written } from "./exchange.ts";
+import { closingOf, written } from "./exchange.ts";
 import type { ScriptedModel } from "./model.ts";
 
 export interface TokenStreamOptions {
   readonly clock: Clock;
-  readonly trace?: PartyTrace;
   readonly firstTokenMs?: number;
   readonly tokenMs?: number;
 }
 
 /** Server-sent events at the model's cadence, whichever API they belong to. */
 export class TokenStream {
-  /** Streams whose client went away before their end. */
-  aborted = 0;
   readonly #options: TokenStreamOptions;
   readonly #model: ScriptedModel;
 
@@ -24,9 +20,14 @@ export class TokenStream {
     this.#model = model;
   }
 
-  /** Waits as long as the model takes for its first token. */
-  async think(): Promise<void> {
-    await this.#options.clock.sleep(this.#firstTokenMs);
+  /** Waits as long as the model takes for its first token; false when the client went away meanwhile. */
+  async think(response: ServerResponse): Promise<boolean> {
+    const signal = closingOf(response);
+    const sleeping = this.#options.clock.sleep(this.#firstTokenMs, { signal });
+    return sleeping.then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Sends the events; false when the client went away meanwhile. */
@@ -35,8 +36,7 @@ export class TokenStream {
     events: readonly { readonly text: string; readonly pace: StreamPiece["pace"] }[],
   ): Promise<boolean> {
     const { clock, tokenMs = 15 } = this.#options;
-    const gone = new AbortController();
-    response.once("close", () => gone.abort());
+    const gone = closingOf(response);
     response.writeHead(200, {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-cache",
@@ -46,22 +46,15 @@ export class TokenStream {
     const pauses = { now: 0, firstToken: this.#firstTokenMs, token: tokenMs };
     try {
       for (const { text, pace } of events) {
-        if (pauses[pace] > 0) await clock.sleep(pauses[pace], { signal: gone.signal });
+        if (pauses[pace] > 0) await clock.sleep(pauses[pace], { signal: gone });
         await written(response, text);
+        if (gone.aborted) return false;
       }
-      return !gone.signal.aborted;
+      return true;
     } catch (error) {
-      if (!gone.signal.aborted) throw error;
-      this.left();
+      if (!gone.aborted) throw error;
       return false;
     }
-  }
-
-  /** Counts a client that went away before the end. */
-  left(): void {
-    const { trace = silentTrace } = this.#options;
-    this.aborted += 1;
-    trace.record({ type: "model", kind: "abort", detail: "the client closed the stream" });
   }
 
   get #firstTokenMs(): number {
