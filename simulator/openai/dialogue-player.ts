@@ -103,17 +103,18 @@ interface Said {
 
 function firstChoice(data: unknown): Said {
   // A service's own answer; whatever is missing in it is nothing said.
-  const { choices = [] } = (data ?? {}) as {
-    choices?: Record<"message" | "delta", Message | undefined>[];
+  const { choices } = (data ?? {}) as {
+    choices?: Record<"message" | "delta", Message | null | undefined>[] | null;
   };
-  const { content, tool_calls: calls = [] } = choices[0]?.delta ?? choices[0]?.message ?? {};
+  const [choice] = choices ?? [];
+  const { content, tool_calls: calls } = choice?.delta ?? choice?.message ?? {};
   return {
     content: content ?? "",
-    calls: calls.map((call) => call.function?.name).filter((name) => name !== undefined),
+    calls: (calls ?? []).map((call) => call.function?.name).filter((name) => name !== undefined),
   };
 }
 
 interface Message {
   readonly content?: string | null;
-  readonly tool_calls?: readonly { readonly function?: { readonly name?: string } }[];
+  readonly tool_calls?: readonly { readonly function?: { readonly name?: string } }[] | null;
 }

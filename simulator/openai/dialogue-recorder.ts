@@ -59,7 +59,6 @@ class Recorder implements Backing {
   readonly #options: RecorderOptions;
   readonly #exchanges: (Exchange | undefined)[] = [];
   readonly #reading = new Set<Promise<Served>>();
-  readonly #closing = new AbortController();
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -101,8 +100,9 @@ class Recorder implements Backing {
     client: ServerResponse,
   ): Promise<RecordedAnswer> {
     const { clock, endpoint, timeoutMs = ANSWER_TIMEOUT_MS } = this.#options;
+    const overdue = new AbortController();
     using _deadline = clock.after(timeoutMs, () =>
-      this.#closing.abort(new Error(`no complete answer within ${timeoutMs} ms`)),
+      overdue.abort(new Error(`no complete answer within ${timeoutMs} ms`)),
     );
     const startedMs = clock.now();
     const answer = await fetch(addressOf(endpoint), {
@@ -111,7 +111,7 @@ class Recorder implements Backing {
       body: JSON.stringify(
         endpoint.model === undefined ? body : { ...body, model: endpoint.model },
       ),
-      signal: this.#closing.signal,
+      signal: overdue.signal,
     });
     const { status } = answer;
     const headers = Object.fromEntries(

@@ -1,0 +1,91 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { json } from "node:stream/consumers";
+import { expect, onTestFinished, test } from "vitest";
+import { manualClock } from "../clock.ts";
+import { contentOf } from "./dialogue-player.ts";
+import { recordDialogue } from "./dialogue-recorder.ts";
+
+const KEY = "real-key-0123456789";
+
+async function listen(
+  listener: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>,
+): Promise<string> {
+  const server = createServer((request, response) => void listener(request, response));
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  onTestFinished(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => {
+      server.close(resolve);
+    });
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** A recorder before a service that answers when it is told to, and a way to ask it. */
+async function startRecorder(timeoutMs = 1000) {
+  const clock = manualClock();
+  const arrived: ((response: ServerResponse) => void)[] = [];
+  const endpoint = await listen((_request, response) => arrived.shift()?.(response));
+  const folder = mkdtempSync(join(tmpdir(), "linecheck-recorder-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "d.json");
+  const backing = recordDialogue({
+    clock,
+    endpoint: { url: `${endpoint}/v1`, key: KEY },
+    file,
+    names: [],
+    timeoutMs,
+  });
+  onTestFinished(() => backing[Symbol.asyncDispose]());
+  const url = await listen(async (request, response) => {
+    const body = (await json(request)) as Record<string, unknown>;
+    const served = await backing.serve(body, response);
+    if (served.kind === "unknown") response.writeHead(502).end(served.why);
+  });
+  /** Both the answer, and the service's side of the exchange. */
+  const ask = async (content: string) => {
+    const { promise, resolve } = Promise.withResolvers<ServerResponse>();
+    arrived.push(resolve);
+    const messages = [{ role: "user", content }];
+    const answer = fetch(url, { method: "POST", body: JSON.stringify({ messages }) });
+    return { answer, endpoint: await promise };
+  };
+  return { clock, backing, file, endpoint, ask };
+}
+
+const answer = (response: ServerResponse, message: object, status = 200) =>
+  response
+    .writeHead(status, { "content-type": "application/json" })
+    .end(JSON.stringify({ choices: [{ index: 0, message }] }));
+
+test("a time-out ends its own request and no other", async () => {
+  const { clock, ask } = await startRecorder();
+  const first = await ask("One");
+  await clock.advance(600);
+  const second = await ask("Two");
+  await clock.advance(600);
+  const timedOut = await first.answer;
+  expect(timedOut.status).toBe(502);
+  expect(await timedOut.text()).toContain("no complete answer within 1000 ms");
+  answer(second.endpoint, { content: "Two." });
+  expect((await second.answer).status).toBe(200);
+  const third = await ask("Three");
+  answer(third.endpoint, { content: "Three." });
+  expect((await third.answer).status).toBe(200);
+});
+
+test.each([
+  { message: { content: "Yes.", tool_calls: null } },
+  { message: null, delta: { content: "Yes.", tool_calls: null } },
+])("what a service leaves empty is nothing said: %j", (choice) => {
+  const body = { choices: [choice] };
+  expect(contentOf({ status: 200, headers: {}, body })).toEqual({ kind: "text", text: "Yes." });
+  const none = { status: 200, headers: {}, body: { choices: null } };
+  expect(contentOf(none)).toEqual({ kind: "text", text: "" });
+});
