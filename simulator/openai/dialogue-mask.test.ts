@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Mask } from "./dialogue-mask.ts";
 
-const NAMES = ["Dana Miller", "Sam Ortega"];
+const NAMES = ["Dana Miller", "Sam Ortega", "Li Na"];
 
 const said = (content: string) => ({
   id: "chatcmpl-1",
@@ -22,6 +22,17 @@ test.each([
   ["Authorization: Bearer abcdef0123456789", "Authorization: Bearer •••"],
   ["api-key: 0123456789012345", "api-key: •••"],
   ['{"phone":"+14255550100"}', '{"phone":"[telephone 1]"}'],
+  ["to jürgen.müller@example.com or o'neil@bücher.example", "to [e-mail 1] or [e-mail 2]"],
+  ["020 7946 0958, 07700 900123", "[telephone 1], [telephone 2]"],
+  ["030 12345678 or 0171/2345678", "[telephone 1] or [telephone 2]"],
+  ["tel:030/123456 and (0171) 234-5678", "tel:[telephone 1] and [telephone 2]"],
+  ["0049 30 12345678, +49 171/2345678", "[telephone 1], [telephone 2]"],
+  ["01.23.45.67.89, 06 12 34 56 78", "[telephone 1], [telephone 2]"],
+  ["call 425 555 01 00 now", "call [telephone 1] now"],
+  ["ring 555-0100.", "ring [telephone 1]."],
+  ["Li said that Li Na is her name", "[name 1] said that [name 2] is her name"],
+  ["the key is sk-proj-AbCd_0123456789-xyZ.", "the key is •••."],
+  ["sk-0123456789abcdefABCDEF and org-AbCdEfGhIjKlMnOpQrStUvWx", "••• and •••"],
 ])("%j is kept as %j", (text, hidden) => {
   const mask = new Mask(NAMES);
   expect(mask.hide(text)).toBe(hidden);
@@ -34,6 +45,16 @@ test.each([
   "customer C-1042, invoice INV-2207",
   "Bananas for Samuel",
   "order 4111 1111 1111 1112 items",
+  "1 234 567.00 EUR, 312 450 000 dollars",
+  "0.123456789 of 1,234,567,890.00",
+  "on 01.02.2026 at 08:30, 01/02/2026, 01-02-2026 10:30, 2026-03-01 10:30:00",
+  "open 0900-1700, line 0900, room 020 79",
+  "from 200-1500 dollars to $300-1200",
+  "address 192.168.10.20, version 10.20.30.40",
+  "invoice INV-020-7946-0958",
+  "a task-force-0123456789abc of the desk, organisation org-chart",
+  "li is a word, and so is na",
+  "me@ work, @home",
 ])("%j is nobody's data", (text) => {
   expect(new Mask(NAMES).hide(text)).toBe(text);
 });
@@ -79,4 +100,24 @@ test("arguments of parallel tool calls are told apart by their index", () => {
     called(0, '"'),
     called(1, '"'),
   ]);
+});
+
+test("members named as identifiers are hidden where they hold more than a text", () => {
+  const value = {
+    id: "4255550100",
+    type: ["+14255550100"],
+    model: { object: { text: "Dana" } },
+    properties: { id: { description: "such as +14255550100" } },
+  };
+  expect(new Mask(NAMES).hideAll(value)).toEqual({
+    id: "4255550100",
+    type: ["[telephone 1]"],
+    model: { object: { text: "[name 1]" } },
+    properties: { id: { description: "such as [telephone 1]" } },
+  });
+});
+
+test("given secrets become a mask wherever they stand", () => {
+  const mask = new Mask(NAMES, ["lab.openai.azure.com", "lab", "a.b"]);
+  expect(mask.hide("https://LAB.openai.azure.com/lab, aab")).toBe("https://•••/•••, aab");
 });

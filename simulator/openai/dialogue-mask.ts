@@ -5,11 +5,36 @@ type Kind = "name" | "telephone" | "e-mail" | "card";
 /** Members that hold the service's own identifiers and words, never a person's data. */
 const IDENTIFIERS = new Set(["id", "tool_call_id", "object", "model", "role", "type"]);
 
+/** Keys of a model's service, and the accounts they belong to, as its errors name them. */
+const KEYS = /(?<![\w-])(?:sk-[\w-]{16,}|(?:org-|proj_)[a-z\d]{16,})/gi;
+const MASK = "•••";
+
+/** No part of a longer number, of an amount, a time or a name such as `INV-0204`. */
+const ALONE = String.raw`(?<!\w|\d[.,:/]|\w-)`;
+const DATE = String.raw`\d{1,2}(?<mark>[./-])\d{1,2}\k<mark>\d{2,4}(?!\d|\k<mark>\d)`;
+const MONEY = String.raw` ?(?:[$€£¥%]|(?:EUR|USD|GBP|euros?|dollars?|pounds?|cents?)(?!\p{L}))`;
+
+const TELEPHONE = [
+  // International.
+  String.raw`\+\d(?:[ ()./-]{0,2}\d){6,14}(?!\w)`,
+  // As written in North America; its last seven digits are enough for a neighbour.
+  String.raw`(?<!\w)(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?!\w)`,
+  String.raw`${ALONE}(?<![$€£¥] ?)[2-9]\d{2}-\d{4}(?!\w|[.,:/-]\d|${MONEY})`,
+  // From anywhere else: what is dialled at home begins with 0, however it is grouped.
+  String.raw`${ALONE}(?!0[.,]|${DATE})\(?0(?:[ ()./-]{0,2}\d){8,13}(?!\w|[.,:]\d)`,
+  // Ends in pairs, as no amount does.
+  String.raw`${ALONE}\d{3}[ -]\d{2,3}(?:[ -]\d{2}){2}(?!\w|[.,:/-]\d)`,
+  String.raw`(?<![\w.])\d{10,15}(?!\w|\.\d)`,
+].join("|");
+
+const LETTER = String.raw`\p{L}\p{M}\p{N}`;
+
 const PERSONAL = [
   String.raw`(?<placeholder>\[(?:name|telephone|e-mail|card) \d{1,6}\])`,
-  String.raw`(?<email>(?<![\w.+-])[\w.+-]+@[a-z\d-]+(?:\.[a-z\d-]+)+)`,
-  String.raw`(?<card>(?<!\w)\d(?:[ -]?\d){12,18}(?!\w))`,
-  String.raw`(?<telephone>\+\d(?:[ ().-]{0,2}\d){6,14}(?!\w)|(?<!\w)(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?!\w)|(?<![\w.])\d{10,15}(?!\w|\.\d))`,
+  String.raw`(?<email>(?<![${LETTER}_.+-])[${LETTER}_.+-][${LETTER}_.+'-]*@[${LETTER}-]+(?:\.[${LETTER}-]+)+)`,
+  // None begins with 0; telephone numbers do.
+  String.raw`(?<card>(?<!\w)[1-9](?:[ -]?\d){12,18}(?!\w))`,
+  `(?<telephone>${TELEPHONE})`,
 ].join("|");
 
 /**
@@ -20,18 +45,24 @@ const PERSONAL = [
  */
 export class Mask {
   readonly #pattern: RegExp;
+  readonly #secrets: readonly RegExp[];
   readonly #placeholders = new Map<string, string>();
   readonly #values = new Map<string, string>();
   readonly #used = new Map<string, number>();
 
-  /** `names`: whole names of people; each of their words is a name as well. */
-  constructor(names: readonly string[]) {
-    const known = [...names, ...names.flatMap((name) => name.split(/\s+/))]
-      .filter((name) => name.length > 2)
-      .toSorted((a, b) => b.length - a.length)
-      .map((name) => RegExp.escape(name));
+  /**
+   * `names`: whole names of people; each of their words is a name as well. `secrets`: texts that
+   * become a mask wherever they stand.
+   */
+  constructor(names: readonly string[], secrets: readonly string[] = []) {
+    const known = longestFirst([...names, ...names.flatMap((name) => name.split(/\s+/))])
+      .filter((name) => name.length > 1)
+      // Two letters are a word of many languages, unless they are written as a name.
+      .map((name) => (name.length > 2 ? RegExp.escape(name) : `(?-i:${RegExp.escape(name)})`));
     const name = `(?<name>(?<![\\p{L}\\d])(?:${known.join("|")})(?![\\p{L}\\d]))`;
     this.#pattern = new RegExp(known.length > 0 ? `${PERSONAL}|${name}` : PERSONAL, "giu");
+    const given = longestFirst(secrets).map((secret) => RegExp.escape(secret));
+    this.#secrets = given.length > 0 ? [KEYS, new RegExp(given.join("|"), "gi")] : [KEYS];
   }
 
   hide(text: string): string {
@@ -79,7 +110,7 @@ export class Mask {
   }
 
   #find(text: string): Replacement[] {
-    const secrets = credentialsIn(text);
+    const secrets = this.#secretsIn(text);
     const inSecret = (start: number, end: number) =>
       secrets.some((secret) => start < secret.end && end > secret.start);
     const personal = Array.from(text.matchAll(this.#pattern), (match) => {
@@ -91,6 +122,15 @@ export class Mask {
       return by === undefined ? undefined : { start, end, by };
     }).filter((each) => each !== undefined);
     return apart([...secrets, ...personal].toSorted((a, b) => a.start - b.start));
+  }
+
+  #secretsIn(text: string): Replacement[] {
+    const found = this.#secrets.flatMap((pattern) =>
+      Array.from(text.matchAll(pattern), ({ 0: { length }, index: start }) => {
+        return { start, end: start + length, by: MASK };
+      }),
+    );
+    return apart([...credentialsIn(text), ...found].toSorted((a, b) => a.start - b.start));
   }
 
   #placeholderOf(found: string, groups: RegExpMatchArray["groups"] = {}): string | undefined {
@@ -119,6 +159,10 @@ export class Mask {
     this.#values.set(placeholder, value);
     return placeholder;
   }
+}
+
+function longestFirst(texts: readonly string[]): string[] {
+  return texts.toSorted((a, b) => b.length - a.length);
 }
 
 function replaced(text: string, found: readonly Replacement[]): string {
@@ -153,7 +197,9 @@ function mapStrings(
   return Object.fromEntries(
     Object.entries(value).map(([name, each]) => [
       name,
-      IDENTIFIERS.has(name) ? each : mapStrings(each, map, `${path}/${name}`),
+      IDENTIFIERS.has(name) && typeof each === "string"
+        ? each
+        : mapStrings(each, map, `${path}/${name}`),
     ]),
   );
 }

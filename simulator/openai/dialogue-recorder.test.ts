@@ -89,3 +89,17 @@ test.each([
   const none = { status: 200, headers: {}, body: { choices: null } };
   expect(contentOf(none)).toEqual({ kind: "text", text: "" });
 });
+
+test("the endpoint's address, its key and its account are not in the file", async () => {
+  const { backing, file, endpoint, ask } = await startRecorder();
+  const asked = await ask("Hi");
+  const account = "org-AbCdEfGhIjKlMnOpQrStUvWx";
+  const host = new URL(endpoint).host;
+  const content = `Rate limit of ${account} at ${host} (${endpoint}/v1) for ${KEY}`;
+  answer(asked.endpoint, { content }, 429);
+  expect(await (await asked.answer).text()).toContain(content);
+  await backing[Symbol.asyncDispose]();
+  const text = readFileSync(file, "utf8");
+  expect(text).toContain("Rate limit of ••• at •••");
+  for (const secret of [account, host, KEY]) expect(text).not.toContain(secret);
+});

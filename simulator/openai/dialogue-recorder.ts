@@ -40,6 +40,7 @@ export interface RecorderOptions {
 
 const ANSWER_TIMEOUT_MS = 120_000;
 const LIMIT_EXCHANGES = 1000;
+const LEAST_KEY_CHARACTERS = 8;
 const LIMIT_ANSWER_BYTES = 4 * 1024 * 1024;
 /** Headers a client of the service acts on. */
 const HEADERS = ["content-type", "retry-after", "retry-after-ms", "x-should-retry"];
@@ -87,7 +88,7 @@ class Recorder implements Backing {
     try {
       const answer = await this.#forward(body, response);
       if (MISDIRECTED.has(answer.status)) this.#refused(answer);
-      else this.#exchanges[place] = hidden(body, answer, this.#options.names);
+      else this.#exchanges[place] = this.#hidden(body, answer);
       return { kind: "answered", answer: contentOf(answer) };
     } catch (error) {
       return this.#failed(error, response);
@@ -137,6 +138,11 @@ class Recorder implements Backing {
     return { status, headers, pieces };
   }
 
+  #hidden(body: Readonly<Record<string, unknown>>, answer: RecordedAnswer): Exchange {
+    const { names, endpoint } = this.#options;
+    return hidden(body, answer, new Mask(names, secretsOf(endpoint)));
+  }
+
   #refused({ status, body }: RecordedAnswer): void {
     const message = `${this.#options.endpoint.url} answers ${status}: ${JSON.stringify(body)}`;
     this.#trace("MODEL_ENDPOINT_REFUSED", message);
@@ -173,6 +179,16 @@ function credentialsOf(endpoint: ModelEndpoint): Record<string, string> {
     : { authorization: `Bearer ${endpoint.key}` };
 }
 
+/**
+ * What an answer may echo of the endpoint. A name without a dot may be any word, and what a local
+ * service takes for a key is often none.
+ */
+function secretsOf(endpoint: ModelEndpoint): string[] {
+  const { host, hostname } = addressOf(endpoint);
+  const addresses = [host, hostname].filter((name) => /[.:]/.test(name));
+  return endpoint.key.length < LEAST_KEY_CHARACTERS ? addresses : [endpoint.key, ...addresses];
+}
+
 /** The bytes of an answer, passed on to the client on the way. */
 async function* limited(
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -206,9 +222,8 @@ function jsonOf(text: string): unknown {
 function hidden(
   body: Readonly<Record<string, unknown>>,
   answer: RecordedAnswer,
-  names: readonly string[],
+  mask: Mask,
 ): Exchange {
-  const mask = new Mask(names);
   // Only texts change.
   const request = mask.hideAll(askedOf(body)) as AskedRequest;
   if (answer.pieces === undefined) {

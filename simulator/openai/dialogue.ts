@@ -84,20 +84,30 @@ export function writeDialogue(file: string, dialogue: Dialogue): void {
 /** The part of a request's body that has to match; ids of tool calls are the model's own and count as their order. */
 export function askedOf(body: Readonly<Record<string, unknown>>): AskedRequest {
   const { stream, messages, tools, tool_choice, response_format } = body;
-  const asked = { stream: stream === true, messages, tools, tool_choice, response_format };
-  const ids = new Map<unknown, string>();
+  const ids = new Map<string, string>();
   const inOrder = (name: string, value: unknown): unknown => {
-    if (name !== "id" && name !== "tool_call_id") return value;
+    if ((name !== "id" && name !== "tool_call_id") || typeof value !== "string") return value;
     const known = ids.get(value) ?? `call ${ids.size + 1}`;
     ids.set(value, known);
     return known;
   };
+  const asked = {
+    stream: stream === true,
+    // Elsewhere an `id` is what the agent calls something of its own, such as a tool's parameter.
+    messages: plain(messages, inOrder),
+    tools,
+    tool_choice,
+    response_format,
+  };
   // The request's own check has found messages to be a list.
-  return plain(asked, inOrder) as AskedRequest;
+  return plain(asked) as AskedRequest;
 }
 
 /** A copy with members in alphabetical order and without those that hold nothing. */
-function plain(value: unknown, member: (name: string, value: unknown) => unknown): unknown {
+function plain(
+  value: unknown,
+  member: (name: string, value: unknown) => unknown = (_name, each) => each,
+): unknown {
   if (Array.isArray(value)) return value.map((each) => plain(each, member));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
