@@ -9,6 +9,14 @@ export function fieldsOf(value: unknown): Fields {
   return isRecord(value) ? value : {};
 }
 
+/** A member by a name that a client sent: `constructor` is none of a table's. */
+export function ownMember<Value>(
+  table: Readonly<Record<string, Value>>,
+  name: string,
+): Value | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
+}
+
 export function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }

@@ -4,6 +4,8 @@ import type { Fault } from "../../faults.ts";
 import { openPreviewSession, openSession, pcm, startService } from "./testing/service.ts";
 
 const MESSAGE = { type: "message", role: "user", content: [{ type: "input_text", text: "Hi" }] };
+/** A member that every object inherits; written plainly it would not have the type of the others. */
+const INHERITED = { type: "server_vad", ...Object.fromEntries([["toString", 1]]) };
 
 test.each([
   { event: { type: "session.destroy" }, code: "invalid_value", param: "type" },
@@ -27,6 +29,26 @@ test.each([
     },
     code: "integer_above_max_value",
     param: "session.audio.input.turn_detection.threshold",
+  },
+  { event: { type: "constructor" }, code: "invalid_value", param: "type" },
+  {
+    event: {
+      type: "session.update",
+      session: { type: "realtime", audio: { input: { format: { type: "constructor" } } } },
+    },
+    code: "invalid_value",
+    param: "session.audio.input.format.type",
+  },
+  {
+    event: {
+      type: "session.update",
+      session: {
+        type: "realtime",
+        audio: { input: { turn_detection: INHERITED } },
+      },
+    },
+    code: "unknown_parameter",
+    param: "session.audio.input.turn_detection.toString",
   },
   {
     event: {
@@ -113,6 +135,15 @@ test("the GA interface's names are unknown to the preview", async () => {
   const session = await openPreviewSession(azure);
   session.send({ type: "session.update", session: { output_modalities: ["text"] } });
   expect(await session.next("error")).toMatchObject({ error: { code: "unknown_parameter" } });
+});
+
+test("the preview's formats are those and no others", async () => {
+  const { azure } = await startService();
+  const session = await openPreviewSession(azure);
+  session.send({ type: "session.update", session: { input_audio_format: "toString" } });
+  expect(await session.next("error")).toMatchObject({
+    error: { code: "invalid_value", param: "session.input_audio_format" },
+  });
 });
 
 test("what is no event is told so", async () => {

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from "../../clock.ts";
 import type { PartyTrace } from "../../trace.ts";
-import { type Fields, fieldsOf, isRecord, textOf } from "../json.ts";
+import { type Fields, fieldsOf, isRecord, ownMember, textOf } from "../json.ts";
 import type { ScriptedModel } from "../model.ts";
 import { ClientEventError, invalidValue, missingParameter } from "./client-error.ts";
 import type { RealtimeConnection } from "./connection.ts";
@@ -98,7 +98,7 @@ export class RealtimeSession {
   };
 
   #receive(event: Event): void {
-    const handler = this.#handlers[event.type];
+    const handler = ownMember(this.#handlers, event.type);
     if (handler === undefined) throw invalidValue("type", event.type, Object.keys(this.#handlers));
     handler(event);
   }
@@ -355,6 +355,6 @@ function readAudio(audio: unknown): Buffer {
 
 function renamed(fields: Fields, names: Readonly<Record<string, string>>): Fields {
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [names[name] ?? name, value]),
+    Object.entries(fields).map(([name, value]) => [ownMember(names, name) ?? name, value]),
   );
 }

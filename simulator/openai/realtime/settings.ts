@@ -1,4 +1,4 @@
-import { type Fields, isRecord, textOf } from "../json.ts";
+import { type Fields, isRecord, ownMember, textOf } from "../json.ts";
 import { type AudioFormat, FORMATS } from "./audio.ts";
 import {
   ClientEventError,
@@ -286,7 +286,7 @@ function audioFormat() {
   return {
     check(value: unknown, param: string): unknown {
       const { type, rate } = isRecord(value) ? value : {};
-      if (!(textOf(type) in FORMATS))
+      if (!Object.hasOwn(FORMATS, textOf(type)))
         throw invalidValue(`${param}.type`, type, Object.keys(FORMATS));
       if (type === "audio/pcm" && rate !== undefined && rate !== PCM.rate) {
         throw invalidValue(`${param}.rate`, rate, [String(PCM.rate)]);
@@ -294,7 +294,7 @@ function audioFormat() {
       return type === "audio/pcm" ? PCM : { type };
     },
     fromOlder(value: unknown, param: string): unknown {
-      const type = older[textOf(value)];
+      const type = ownMember(older, textOf(value));
       if (type === undefined) throw invalidValue(param, value, Object.keys(older));
       return { type };
     },

@@ -66,7 +66,7 @@ export function checkTurnDetection(value: unknown, param: string): TurnDetection
     throw invalidValue(`${param}.type`, type, ["server_vad", "semantic_vad"]);
   }
   for (const [name, field] of Object.entries(value)) {
-    if (!(name in defaults)) throw unknownParameter(`${param}.${name}`);
+    if (!Object.hasOwn(defaults, name)) throw unknownParameter(`${param}.${name}`);
     CHECKS[name]?.(field, `${param}.${name}`);
   }
   return { ...defaults, ...value };
