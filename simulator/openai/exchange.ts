@@ -90,12 +90,15 @@ export function toFailure(error: unknown): Failure {
 export function plannedFailure(
   planned: Readonly<Record<string, string | number | boolean>>,
 ): Failure {
-  const { status = 500, code, message, retryAfterMs } = planned;
+  const { status = 500, code, message, param, type, retryAfterMs, shouldRetry } = planned;
   return {
     status: Number(status),
     ...(code === undefined ? {} : { code: String(code) }),
     ...(message === undefined ? {} : { message: String(message) }),
+    ...(param === undefined ? {} : { param: String(param) }),
+    ...(type === undefined ? {} : { type: String(type) }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs: Number(retryAfterMs) }),
+    ...(shouldRetry === undefined ? {} : { shouldRetry: shouldRetry === true }),
   };
 }
 
@@ -104,12 +107,25 @@ export function sendError(response: ServerResponse, failure: Failure): unknown {
   const headers: Record<string, string> = {};
   if (failure.retryAfterS !== undefined) headers["retry-after"] = String(failure.retryAfterS);
   if (failure.retryAfterMs !== undefined) headers["retry-after-ms"] = String(failure.retryAfterMs);
+  if (failure.shouldRetry !== undefined) headers["x-should-retry"] = String(failure.shouldRetry);
   return sendJson(response, failure.status, errorBody(failure), headers);
 }
 
-export function errorBody({ status, code = String(status), message, param }: Failure): unknown {
-  const invalid = code === "invalid_request_error" ? { type: code, param: param ?? null } : {};
-  return { error: { code, message: message ?? `status ${status}`, ...invalid } };
+/** The `error` of a body, or of an event within a stream. */
+export function errorBody(failure: Failure): { readonly error: object } {
+  const { status, code = String(status), message, param, type, innererror } = failure;
+  const invalid = code === "invalid_request_error" ? { type: code, param: null } : {};
+  return {
+    error: {
+      code,
+      message: message ?? `status ${status}`,
+      ...invalid,
+      ...(type === undefined ? {} : { type }),
+      ...(param === undefined ? {} : { param }),
+      // Azure repeats the status where it says more.
+      ...(innererror === undefined ? {} : { status, innererror }),
+    },
+  };
 }
 
 /** Where a request goes to; `undefined` when its target is no address, as `//` is none. */

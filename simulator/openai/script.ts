@@ -41,6 +41,11 @@ export interface Failure {
   readonly message?: string;
   /** The part of the request that is at fault. */
   readonly param?: string;
+  readonly type?: string | null;
+  /** Azure's own account of a refusal, such as that of its content filter. */
+  readonly innererror?: Readonly<Record<string, unknown>>;
+  /** Sent as `x-should-retry`: clients heed it before the status. */
+  readonly shouldRetry?: boolean;
   /** Seconds, sent as `retry-after`. */
   readonly retryAfterS?: number;
   /** Milliseconds, sent as `retry-after-ms`. */
