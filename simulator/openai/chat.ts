@@ -30,7 +30,7 @@ const FILTER_RESULTS = { hate: SAFE, self_harm: SAFE, sexual: SAFE, violence: SA
 export type Completion = Extract<Reply, { kind: "text" | "tools" | "filtered" }>;
 
 export function streamPieces(reply: Completion, format: ChatFormat): StreamPiece[] {
-  const text = reply.kind === "filtered" ? "" : (reply.text ?? "");
+  const text = reply.text ?? "";
   const calls = reply.kind === "tools" ? reply.calls : [];
   const tokens = splitTokens(text);
   const pieces: StreamPiece[] = [];
@@ -44,13 +44,13 @@ export function streamPieces(reply: Completion, format: ChatFormat): StreamPiece
   );
   for (const token of tokens) pieces.push(piece(format, { content: token }, "token"));
   for (const [index, call] of calls.entries()) pieces.push(...toolPieces(call, index, format));
-  pieces.push({ chunk: choiceChunk(format, {}, finishReason(reply)), pace: "now" });
+  pieces.push({ chunk: lastChunk(reply, format), pace: "now" });
   if (format.includeUsage) pieces.push({ chunk: usageChunk(format, tokens.length), pace: "now" });
   return pieces;
 }
 
 export function completionBody(reply: Completion, format: ChatFormat): Chunk {
-  const text = reply.kind === "filtered" ? "" : (reply.text ?? "");
+  const text = reply.text ?? "";
   const calls = reply.kind === "tools" ? reply.calls : [];
   const message = {
     role: "assistant",
@@ -68,7 +68,7 @@ export function completionBody(reply: Completion, format: ChatFormat): Chunk {
         finish_reason: finishReason(reply),
         logprobs: null,
         message,
-        ...(format.azure ? { content_filter_results: FILTER_RESULTS } : {}),
+        ...(format.azure ? { content_filter_results: filterResults(reply) } : {}),
       },
     ],
     usage: usage(format, splitTokens(text).length),
@@ -124,16 +124,25 @@ function finishReason(reply: Completion): string {
 }
 
 function piece(format: ChatFormat, delta: Chunk, pace: StreamPiece["pace"]): StreamPiece {
-  return { chunk: choiceChunk(format, delta, null), pace };
+  return { chunk: choiceChunk(format, { delta, finish_reason: null }, FILTER_RESULTS), pace };
 }
 
-function choiceChunk(format: ChatFormat, delta: Chunk, reason: string | null): Chunk {
-  const results = format.azure
-    ? { content_filter_results: reason === null ? FILTER_RESULTS : {} }
-    : {};
+/** Nothing is left to be looked at, unless the filter is why this is the last. */
+function lastChunk(reply: Completion, format: ChatFormat): Chunk {
+  const results = reply.kind === "filtered" ? filterResults(reply) : {};
+  return choiceChunk(format, { delta: {}, finish_reason: finishReason(reply) }, results);
+}
+
+function filterResults(reply: Completion): object {
+  if (reply.kind !== "filtered") return FILTER_RESULTS;
+  return { ...FILTER_RESULTS, [reply.category]: { filtered: true, severity: "medium" } };
+}
+
+function choiceChunk(format: ChatFormat, said: Chunk, results: object): Chunk {
+  const filter = format.azure ? { content_filter_results: results } : {};
   return {
     ...envelope(format, "chat.completion.chunk"),
-    choices: [{ index: 0, delta, finish_reason: reason, logprobs: null, ...results }],
+    choices: [{ index: 0, ...said, logprobs: null, ...filter }],
     ...(format.includeUsage ? { usage: null } : {}),
   };
 }

@@ -83,3 +83,85 @@ test.each([
     expect(await text).toBe(answered ? "Yes." : status);
   }
 });
+
+const SAFE = { filtered: false, severity: "safe" };
+const STRUCK = {
+  hate: SAFE,
+  self_harm: SAFE,
+  sexual: SAFE,
+  violence: { filtered: true, severity: "medium" },
+};
+
+test("an answer is filtered in the middle, and the category that struck is told", async () => {
+  const { client } = await startService((script) =>
+    script.otherwise().isFiltered("You should", "violence"),
+  );
+  const whole = await client.chat.completions.create(ASK);
+  expect(whole.choices[0]).toMatchObject({
+    message: { content: "You should" },
+    finish_reason: "content_filter",
+    content_filter_results: STRUCK,
+  });
+  const stream = await client.chat.completions.create({ ...ASK, stream: true });
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("")).toBe("You should");
+  expect(chunks.at(-1)?.choices[0]).toMatchObject({
+    finish_reason: "content_filter",
+    content_filter_results: STRUCK,
+  });
+});
+
+test("the Responses API keeps what was said before the filter as incomplete", async () => {
+  const { client } = await startService((script) => script.otherwise().isFiltered("You should"));
+  const response = await client.responses.stream({ model: "voice", input: "x" }).finalResponse();
+  expect(response).toMatchObject({
+    status: "incomplete",
+    incomplete_details: { reason: "content_filter" },
+    output_text: "You should",
+    output: [{ type: "message", status: "incomplete" }],
+  });
+});
+
+const OVERLOADED = { status: 503, code: "server_error", message: "The server is overloaded." };
+
+test("a stream breaks with an error of its own after the words before it", async () => {
+  const { client } = await startService((script) =>
+    script.otherwise().breaksWith(OVERLOADED, "one two"),
+  );
+  const stream = await client.chat.completions.create({ ...ASK, stream: true });
+  let text = "";
+  const reading = (async () => {
+    for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? "";
+  })();
+  await expect(reading).rejects.toMatchObject({
+    status: undefined,
+    code: "server_error",
+    error: { message: "The server is overloaded." },
+  });
+  expect(text).toBe("one two");
+  const whole = client.chat.completions.create(ASK, { maxRetries: 0 });
+  await expect(whole).rejects.toMatchObject({ status: 503, code: "server_error" });
+});
+
+test("the Responses API ends such a stream as failed", async () => {
+  const { client } = await startService((script) =>
+    script.otherwise().breaksWith(OVERLOADED, "one two"),
+  );
+  const events = [];
+  const input = { model: "voice", input: "x" };
+  for await (const event of await client.responses.create({ ...input, stream: true }))
+    events.push(event);
+  expect(events.filter(({ type }) => type === "response.output_text.delta")).toHaveLength(2);
+  expect(events.at(-1)).toMatchObject({
+    type: "response.failed",
+    sequence_number: events.length - 1,
+    response: {
+      status: "failed",
+      error: { code: "server_error", message: "The server is overloaded." },
+    },
+  });
+  expect(events.some(({ type }) => type.endsWith(".done"))).toBe(false);
+  const whole = client.responses.create(input, { maxRetries: 0 });
+  await expect(whole).rejects.toMatchObject({ status: 503 });
+});

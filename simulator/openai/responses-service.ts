@@ -7,6 +7,7 @@ import { InvalidRequest } from "./request.ts";
 import {
   answerMessages,
   brokenResponsePieces,
+  failedResponsePieces,
   type ResponseFormat,
   type ResponsePiece,
   responseBody,
@@ -18,7 +19,7 @@ import {
   readResponsesRequest,
   toolNames,
 } from "./responses-request.ts";
-import type { ChatMessage, Reply } from "./script.ts";
+import type { Broken, ChatMessage, Reply } from "./script.ts";
 import type { TokenStream } from "./token-stream.ts";
 
 export interface ResponsesOptions {
@@ -73,13 +74,27 @@ export class ResponsesService {
     if (reply.kind === "failure") return sendError(response, reply.failure);
     if (reply.kind === "stall" && reply.at === "headers") return "stalled before the headers";
     const format = this.#format(request, messages);
-    if (reply.kind === "stall" || reply.kind === "drop") {
-      await this.#send(response, brokenResponsePieces(reply.afterText ?? "", format));
-      if (reply.kind === "drop") breakOff(response);
-      return `${reply.kind} after ${JSON.stringify(reply.afterText)}`;
-    }
+    if (reply.kind === "error" || reply.kind === "stall" || reply.kind === "drop")
+      return this.#breakOff(response, reply, format);
     if (request.store) this.#keep(format.id, [...messages, ...answerMessages(reply, format)]);
     return this.#complete(response, reply, format);
+  }
+
+  async #breakOff(
+    response: ServerResponse,
+    reply: Broken,
+    format: ResponseFormat,
+  ): Promise<unknown> {
+    const { kind, afterText = "" } = reply;
+    if (kind === "error" && !format.request.stream) return sendError(response, reply.failure);
+    const pieces =
+      kind === "error"
+        ? failedResponsePieces(afterText, reply.failure, format)
+        : brokenResponsePieces(afterText, format);
+    const complete = await this.#send(response, pieces);
+    if (kind === "drop") breakOff(response);
+    if (kind === "error" && complete) response.end();
+    return `${kind} after ${JSON.stringify(afterText)}`;
   }
 
   async #complete(

@@ -1,6 +1,6 @@
 import { type Completion, type StreamPiece, splitTokens } from "./chat.ts";
 import type { ResponsesRequest } from "./responses-request.ts";
-import type { ChatMessage, ToolCall } from "./script.ts";
+import type { ChatMessage, Failure, ToolCall } from "./script.ts";
 
 /**
  * The Responses API: the events of a stream in order, and the plain body (OpenAI API reference,
@@ -25,12 +25,11 @@ export interface ResponsePiece {
 
 /** The whole answer, as it is sent without a stream and with the last event of one. */
 export function responseBody(reply: Completion, format: ResponseFormat): Item {
-  const filtered = reply.kind === "filtered";
-  const cut = reply.kind === "text" && reply.finishReason === "length";
-  const reason = filtered ? "content_filter" : "max_output_tokens";
+  const status = statusOf(reply);
+  const reason = reply.kind === "filtered" ? "content_filter" : "max_output_tokens";
   return {
-    ...envelope(format, filtered || cut ? "incomplete" : "completed"),
-    incomplete_details: filtered || cut ? { reason } : null,
+    ...envelope(format, status),
+    incomplete_details: status === "incomplete" ? { reason } : null,
     output: outputOf(reply, format),
     usage: usageOf(reply, format),
   };
@@ -39,8 +38,8 @@ export function responseBody(reply: Completion, format: ResponseFormat): Item {
 export function responsePieces(reply: Completion, format: ResponseFormat): ResponsePiece[] {
   const whole = responseBody(reply, format);
   const stream = new PieceList(format);
-  if (reply.kind !== "filtered" && (reply.text ?? "") !== "")
-    stream.message(reply.text ?? "", format);
+  const text = reply.text ?? "";
+  if (text !== "") stream.message(messageItem(text, format, statusOf(reply)), text);
   if (reply.kind === "tools") {
     for (const [index, call] of reply.calls.entries())
       stream.call(call, callItem(call, index, format));
@@ -53,14 +52,28 @@ export function responsePieces(reply: Completion, format: ResponseFormat): Respo
 /** The events of a text that breaks off. */
 export function brokenResponsePieces(text: string, format: ResponseFormat): ResponsePiece[] {
   const stream = new PieceList(format);
-  stream.message(text, format);
+  stream.message(messageItem(text, format, "incomplete"), text);
   // Neither the text's end nor anything behind it.
   return stream.pieces.filter(({ event }) => !event.type.endsWith(".done"));
 }
 
+/** The events of an answer that fails after that text. */
+export function failedResponsePieces(
+  text: string,
+  { status, code = "server_error", message = `status ${status}` }: Failure,
+  format: ResponseFormat,
+): ResponsePiece[] {
+  const before = brokenResponsePieces(text, format);
+  const response = { ...envelope(format, "failed"), error: { code, message }, output: [] };
+  const last: ResponsePiece = { event: { type: "response.failed", response }, pace: "now" };
+  return [...before, last].map(({ event, pace }, index) => {
+    return { event: { ...event, sequence_number: index }, pace };
+  });
+}
+
 /** What the answer adds to the conversation. */
 export function answerMessages(reply: Completion, format: ResponseFormat): ChatMessage[] {
-  const text = reply.kind === "filtered" ? "" : (reply.text ?? "");
+  const text = reply.text ?? "";
   const calls = reply.kind === "tools" ? reply.calls : [];
   const toolCalls = calls.map(({ name }, index) => ({ id: callId(index, format), name }));
   return [{ role: "assistant", content: text, ...(toolCalls.length > 0 ? { toolCalls } : {}) }];
@@ -81,8 +94,7 @@ class PieceList {
     this.pieces.push({ event: { ...event, sequence_number: this.pieces.length }, pace });
   }
 
-  message(text: string, format: ResponseFormat): void {
-    const item = messageItem(text, format);
+  message(item: Item, text: string): void {
     const at = { item_id: item["id"], output_index: this.#outputIndex, content_index: 0 };
     this.#begin({ ...item, status: "in_progress", content: [] });
     this.add({ type: "response.content_part.added", ...at, part: textPart("") });
@@ -121,21 +133,25 @@ class PieceList {
 }
 
 function outputOf(reply: Completion, format: ResponseFormat): Item[] {
-  if (reply.kind === "filtered") return [];
   const text = reply.text ?? "";
   const calls = reply.kind === "tools" ? reply.calls : [];
   return [
-    ...(text === "" ? [] : [messageItem(text, format)]),
+    ...(text === "" ? [] : [messageItem(text, format, statusOf(reply))]),
     ...calls.map((call, index) => callItem(call, index, format)),
   ];
 }
 
-function messageItem(text: string, { id }: ResponseFormat): Item {
+function statusOf(reply: Completion): string {
+  const cut = reply.kind === "text" && reply.finishReason === "length";
+  return cut || reply.kind === "filtered" ? "incomplete" : "completed";
+}
+
+function messageItem(text: string, { id }: ResponseFormat, status: string): Item {
   const name = id.replace(/^resp_/, "msg_");
   return {
     id: name,
     type: "message",
-    status: "completed",
+    status,
     role: "assistant",
     content: [textPart(text)],
   };
@@ -165,7 +181,7 @@ function argumentText({ arguments: args }: ToolCall): string {
 }
 
 function usageOf(reply: Completion, { promptTokens }: ResponseFormat): object {
-  const text = reply.kind === "filtered" ? "" : (reply.text ?? "");
+  const text = reply.text ?? "";
   const calls = reply.kind === "tools" ? reply.calls : [];
   const written = splitTokens(text).length + calls.length;
   return {

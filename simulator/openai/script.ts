@@ -23,10 +23,17 @@ export interface ChatMessage {
 export type Reply =
   | { readonly kind: "text"; readonly text: string; readonly finishReason?: "stop" | "length" }
   | { readonly kind: "tools"; readonly calls: readonly ToolCall[]; readonly text?: string }
-  | { readonly kind: "filtered" }
+  | { readonly kind: "filtered"; readonly category: FilterCategory; readonly text?: string }
   | { readonly kind: "failure"; readonly failure: Failure }
   | { readonly kind: "stall"; readonly at: "headers" | "stream"; readonly afterText?: string }
-  | { readonly kind: "drop"; readonly afterText: string };
+  | { readonly kind: "drop"; readonly afterText: string }
+  | { readonly kind: "error"; readonly failure: Failure; readonly afterText: string };
+
+/** The replies that do not come to their own end. */
+export type Broken = Extract<Reply, { kind: "stall" | "drop" | "error" }>;
+
+/** What Azure's content filter looks for. */
+export type FilterCategory = "hate" | "self_harm" | "sexual" | "violence";
 
 export interface ToolCall {
   readonly name: string;
@@ -82,12 +89,14 @@ export interface Rule {
   /** Calls the agent's hand-over tool. */
   escalates(args: EscalationArguments): Rule;
   fails(failure: Failure): Rule;
-  /** Ends the answer by the content filter, with no exception on the wire. */
-  isFiltered(): Rule;
+  /** Ends the answer by the content filter after `afterText`, with no exception on the wire. */
+  isFiltered(afterText?: Text, category?: FilterCategory): Rule;
   /** No response headers, or silence within the stream after `afterText`, until the client gives up. */
   stalls(at: "headers" | "stream", afterText?: string): Rule;
   /** Resets the connection within the stream. */
   drops(afterText: string): Rule;
+  /** Ends the stream with an error of its own after `afterText`; an answer in one piece just fails. */
+  breaksWith(failure: Failure, afterText?: string): Rule;
   /** The rule is spent after its answers have been given once; without it the last one repeats. */
   once(): Rule;
 }
@@ -189,9 +198,11 @@ function ruleVerbs(stored: StoredRule, escalationTool: string): Rule {
     escalates: (args) =>
       answer(() => ({ kind: "tools", calls: [{ name: escalationTool, arguments: { ...args } }] })),
     fails: (failure) => answer(() => ({ kind: "failure", failure })),
-    isFiltered: () => answer(() => ({ kind: "filtered" })),
+    isFiltered: (afterText = "", category = "hate") =>
+      answer((context) => ({ kind: "filtered", category, text: render(afterText, context) })),
     stalls: (at, afterText = "") => answer(() => ({ kind: "stall", at, afterText })),
     drops: (afterText) => answer(() => ({ kind: "drop", afterText })),
+    breaksWith: (failure, afterText = "") => answer(() => ({ kind: "error", failure, afterText })),
     once() {
       stored.once = true;
       return rule;

@@ -17,6 +17,7 @@ import {
   breakOff,
   clientLeft,
   DEPLOYMENT_NOT_FOUND,
+  errorBody,
   leftDuring,
   NOT_FOUND,
   parseJson,
@@ -33,7 +34,7 @@ import { ScriptedModel } from "./model.ts";
 import { RealtimeEndpoint, type RealtimeOptions } from "./realtime/endpoint.ts";
 import { type ChatRequest, readChatRequest } from "./request.ts";
 import { ResponsesService } from "./responses-service.ts";
-import type { Failure, Reply, Script } from "./script.ts";
+import type { Broken, Failure, Reply, Script } from "./script.ts";
 import { TokenStream } from "./token-stream.ts";
 
 export interface OpenAiOptions {
@@ -235,11 +236,8 @@ class ChatService {
     if (reply.kind === "failure") return sendError(response, reply.failure);
     if (reply.kind === "stall" && reply.at === "headers") return "stalled before the headers";
     const format = this.#format(chat, route);
-    if (reply.kind === "stall" || reply.kind === "drop") {
-      await this.#stream(response, brokenPieces(reply.afterText ?? "", format));
-      if (reply.kind === "drop") breakOff(response);
-      return `${reply.kind} after ${JSON.stringify(reply.afterText)}`;
-    }
+    if (reply.kind === "error" || reply.kind === "stall" || reply.kind === "drop")
+      return this.#breakOff(reply, chat.stream, { response, format });
     if (!chat.stream) {
       const waited = await this.#tokens.think(response);
       if (!waited) return leftDuring(reply);
@@ -248,6 +246,22 @@ class ChatService {
     const complete = await this.#stream(response, streamPieces(reply, format));
     if (complete) response.end("data: [DONE]\n\n");
     return complete ? reply : leftDuring(reply);
+  }
+
+  /** An error is one more event of the stream; there is no `[DONE]` behind it. */
+  async #breakOff(
+    reply: Broken,
+    stream: boolean,
+    { response, format }: { response: ServerResponse; format: ChatFormat },
+  ): Promise<unknown> {
+    const { kind, afterText = "" } = reply;
+    if (kind === "error" && !stream) return sendError(response, reply.failure);
+    const pieces = brokenPieces(afterText, format);
+    if (kind === "error") pieces.push({ chunk: { ...errorBody(reply.failure) }, pace: "now" });
+    const complete = await this.#stream(response, pieces);
+    if (kind === "drop") breakOff(response);
+    if (kind === "error" && complete) response.end();
+    return `${kind} after ${JSON.stringify(afterText)}`;
   }
 
   #stream(response: ServerResponse, pieces: readonly StreamPiece[]): Promise<boolean> {

@@ -217,19 +217,25 @@ test.each([
   { rule: "fails", status: "failed", details: { error: { type: "server_error" } } },
   { rule: "filtered", status: "incomplete", details: { reason: "content_filter" } },
   { rule: "cut", status: "incomplete", details: { reason: "max_output_tokens" } },
+  { rule: "broken", status: "failed", details: { error: { code: "overloaded" } } },
 ])("an answer that is $rule ends as $status", async ({ rule, status, details }) => {
   const { azure } = await startService({
     write: (script) => {
       const any = script.otherwise();
       if (rule === "fails") any.fails({ status: 500 });
-      if (rule === "filtered") any.isFiltered();
+      if (rule === "filtered") any.isFiltered("and then");
+      if (rule === "broken") any.breaksWith({ status: 503, code: "overloaded" }, "and then");
       if (rule === "cut") any.isCutAfter("and then");
     },
   });
   const session = await openSession(azure);
   session.send({ type: "response.create" });
   expect(await session.next("response.done")).toMatchObject({
-    response: { status, status_details: details },
+    response: {
+      status,
+      status_details: details,
+      output: rule === "fails" ? [] : [{ content: [{ transcript: "and then" }] }],
+    },
   });
 });
 

@@ -1,7 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import { splitTokens } from "../chat.ts";
 import type { ScriptedModel } from "../model.ts";
-import type { Failure, Reply, ToolCall } from "../script.ts";
+import type { Broken, Failure, Reply, ToolCall } from "../script.ts";
 import { bytesPerMs, encodeAudio } from "./audio.ts";
 import type { Event } from "./dialect.ts";
 import {
@@ -136,12 +136,12 @@ export class ResponseRun {
       case "failure":
         return this.#fail(reply.failure);
       case "filtered":
+        await this.#say(reply.text ?? "", { ends: false });
         return this.#finish("incomplete", { type: "incomplete", reason: "content_filter" });
+      case "error":
       case "stall":
-        return this.#say(reply.afterText ?? "", { ends: false });
       case "drop":
-        await this.#say(reply.afterText, { ends: false });
-        return this.#context.reset();
+        return this.#breakOff(reply);
       case "text":
         await this.#say(reply.text, { ends: true });
         if (reply.finishReason !== "length") return this.#finish("completed", null);
@@ -151,6 +151,12 @@ export class ResponseRun {
         for (const call of reply.calls) await this.#call(call);
         return this.#finish("completed", null);
     }
+  }
+
+  async #breakOff(reply: Broken): Promise<void> {
+    await this.#say(reply.afterText ?? "", { ends: false });
+    if (reply.kind === "error") this.#fail(reply.failure);
+    if (reply.kind === "drop") this.#context.reset();
   }
 
   async #say(text: string, { ends }: { ends: boolean }): Promise<void> {
