@@ -1,6 +1,6 @@
 import { AzureOpenAI, BadRequestError } from "openai";
 import { expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import { type Fault, faultPlan } from "../faults.ts";
 import { createScript, type Script } from "./script.ts";
 import { type OpenAiOptions, startOpenAi } from "./server.ts";
@@ -164,4 +164,26 @@ test("the Responses API ends such a stream as failed", async () => {
   expect(events.some(({ type }) => type.endsWith(".done"))).toBe(false);
   const whole = client.responses.create(input, { maxRetries: 0 });
   await expect(whole).rejects.toMatchObject({ status: 503 });
+});
+
+test("tokens come in bursts, as slowly on the whole", async () => {
+  const real = systemClock({ rate: 100 });
+  const pausesMs: number[] = [];
+  const clock: Clock = {
+    now: () => real.now(),
+    date: () => real.date(),
+    after: (delayMs, callback) => real.after(delayMs, callback),
+    every: (periodMs, callback) => real.every(periodMs, callback),
+    sleep(delayMs, options) {
+      pausesMs.push(delayMs);
+      return real.sleep(delayMs, options);
+    },
+  };
+  const { client } = await startService(
+    (script) => script.otherwise().says("one two three four five"),
+    { clock, firstTokenMs: 0, tokenMs: 10, burstTokens: 3 },
+  );
+  const answer = await client.chat.completions.stream(ASK).finalChatCompletion();
+  expect(answer.choices[0]?.message.content).toBe("one two three four five");
+  expect(pausesMs).toEqual([30, 20]);
 });

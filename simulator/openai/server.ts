@@ -59,6 +59,8 @@ export interface OpenAiOptions {
   firstTokenMs?: number;
   /** Between tokens. Default 15 ms. */
   tokenMs?: number;
+  /** So many tokens come at once, after as many pauses: Azure's filter sends what it has looked at. Default 1. */
+  burstTokens?: number;
   /** Left out: no Realtime interface. */
   realtime?: RealtimeOptions;
 }

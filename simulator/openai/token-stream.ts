@@ -8,6 +8,12 @@ export interface TokenStreamOptions {
   readonly clock: Clock;
   readonly firstTokenMs?: number;
   readonly tokenMs?: number;
+  readonly burstTokens?: number;
+}
+
+interface PacedEvent {
+  readonly text: string;
+  readonly pace: StreamPiece["pace"];
 }
 
 /** Server-sent events at the model's cadence, whichever API they belong to. */
@@ -31,11 +37,8 @@ export class TokenStream {
   }
 
   /** Sends the events; false when the client went away meanwhile. */
-  async send(
-    response: ServerResponse,
-    events: readonly { readonly text: string; readonly pace: StreamPiece["pace"] }[],
-  ): Promise<boolean> {
-    const { clock, tokenMs = 15 } = this.#options;
+  async send(response: ServerResponse, events: readonly PacedEvent[]): Promise<boolean> {
+    const { clock } = this.#options;
     const gone = closingOf(response);
     response.writeHead(200, {
       "content-type": "text/event-stream; charset=utf-8",
@@ -43,10 +46,11 @@ export class TokenStream {
       "x-ms-region": "Lab",
     });
     response.flushHeaders();
-    const pauses = { now: 0, firstToken: this.#firstTokenMs, token: tokenMs };
+    const pausesMs = this.#pausesMs(events);
     try {
-      for (const { text, pace } of events) {
-        if (pauses[pace] > 0) await clock.sleep(pauses[pace], { signal: gone });
+      for (const [index, { text }] of events.entries()) {
+        const pauseMs = pausesMs[index] ?? 0;
+        if (pauseMs > 0) await clock.sleep(pauseMs, { signal: gone });
         await written(response, text);
         if (gone.aborted) return false;
       }
@@ -55,6 +59,24 @@ export class TokenStream {
       if (!gone.aborted) throw error;
       return false;
     }
+  }
+
+  /** The pause before each event; all those of a burst's tokens stand before its first. */
+  #pausesMs(events: readonly PacedEvent[]): number[] {
+    const { tokenMs = 15, burstTokens = 1 } = this.#options;
+    const firstTokenMs = this.#firstTokenMs;
+    const pausesMs: number[] = [];
+    let first = 0;
+    let tokens = 0;
+    for (const [index, { pace }] of events.entries()) {
+      pausesMs.push(pace === "firstToken" ? firstTokenMs : 0);
+      if (pace !== "token") tokens = 0;
+      else {
+        if (tokens++ % burstTokens === 0) first = index;
+        pausesMs[first] = (pausesMs[first] ?? 0) + tokenMs;
+      }
+    }
+    return pausesMs;
   }
 
   get #firstTokenMs(): number {
