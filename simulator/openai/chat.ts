@@ -32,7 +32,6 @@ export type Completion = Extract<Reply, { kind: "text" | "tools" | "filtered" }>
 export function streamPieces(reply: Completion, format: ChatFormat): StreamPiece[] {
   const text = reply.text ?? "";
   const calls = reply.kind === "tools" ? reply.calls : [];
-  const tokens = splitTokens(text);
   const pieces: StreamPiece[] = [];
   if (format.azure) pieces.push({ chunk: promptFilterChunk(format), pace: "now" });
   pieces.push(
@@ -42,10 +41,10 @@ export function streamPieces(reply: Completion, format: ChatFormat): StreamPiece
       "firstToken",
     ),
   );
-  for (const token of tokens) pieces.push(piece(format, { content: token }, "token"));
+  for (const token of splitTokens(text)) pieces.push(piece(format, { content: token }, "token"));
   for (const [index, call] of calls.entries()) pieces.push(...toolPieces(call, index, format));
   pieces.push({ chunk: lastChunk(reply, format), pace: "now" });
-  if (format.includeUsage) pieces.push({ chunk: usageChunk(format, tokens.length), pace: "now" });
+  if (format.includeUsage) pieces.push({ chunk: usageChunk(format, tokensOf(reply)), pace: "now" });
   return pieces;
 }
 
@@ -71,7 +70,7 @@ export function completionBody(reply: Completion, format: ChatFormat): Chunk {
         ...(format.azure ? { content_filter_results: filterResults(reply) } : {}),
       },
     ],
-    usage: usage(format, splitTokens(text).length),
+    usage: usage(format, tokensOf(reply)),
     ...(format.azure ? { prompt_filter_results: promptFilterResults() } : {}),
   };
 }
@@ -86,6 +85,20 @@ export function splitTokens(text: string): string[] {
   return text.match(/\s*\S+/g) ?? [];
 }
 
+/** Arguments come in pieces of so many characters, which count as a token each. */
+function fragmentsOf(call: ToolCall): string[] {
+  return argumentText(call).match(/[\s\S]{1,12}/g) ?? [];
+}
+
+/** What the model wrote: words, and for each call its name and arguments. */
+export function tokensOf(reply: Completion): number {
+  const calls = reply.kind === "tools" ? reply.calls : [];
+  return calls.reduce(
+    (sum, call) => sum + 1 + fragmentsOf(call).length,
+    splitTokens(reply.text ?? "").length,
+  );
+}
+
 function toolPieces(call: ToolCall, index: number, format: ChatFormat): StreamPiece[] {
   const head = {
     index,
@@ -93,10 +106,9 @@ function toolPieces(call: ToolCall, index: number, format: ChatFormat): StreamPi
     type: "function",
     function: { name: call.name, arguments: "" },
   };
-  const fragments = argumentText(call).match(/[\s\S]{1,12}/g) ?? [];
   return [
     piece(format, { tool_calls: [head] }, "token"),
-    ...fragments.map((fragment) =>
+    ...fragmentsOf(call).map((fragment) =>
       piece(format, { tool_calls: [{ index, function: { arguments: fragment } }] }, "token"),
     ),
   ];
@@ -176,6 +188,13 @@ function usage({ promptTokens }: ChatFormat, completionTokens: number) {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
+    completion_tokens_details: {
+      reasoning_tokens: 0,
+      audio_tokens: 0,
+      accepted_prediction_tokens: 0,
+      rejected_prediction_tokens: 0,
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import { type Completion, type StreamPiece, splitTokens } from "./chat.ts";
+import { type Completion, type StreamPiece, splitTokens, tokensOf } from "./chat.ts";
 import type { ResponsesRequest } from "./responses-request.ts";
 import type { ChatMessage, Failure, ToolCall } from "./script.ts";
 
@@ -181,9 +181,7 @@ function argumentText({ arguments: args }: ToolCall): string {
 }
 
 function usageOf(reply: Completion, { promptTokens }: ResponseFormat): object {
-  const text = reply.text ?? "";
-  const calls = reply.kind === "tools" ? reply.calls : [];
-  const written = splitTokens(text).length + calls.length;
+  const written = tokensOf(reply);
   return {
     input_tokens: promptTokens,
     input_tokens_details: { cached_tokens: 0 },

@@ -71,6 +71,35 @@ test("a stream starts with Azure's frame without choices and ends with the usage
   expect(chunks.at(-2)?.choices[0]?.finish_reason).toBe("stop");
 });
 
+test("the usage counts what a tool's call is made of, with its details", async () => {
+  const { client } = await startService((script) => {
+    script.when("balance").calls("look_up_customer", { customer_id: "C-1042" });
+    script.otherwise().says("one two three");
+  });
+  const call = await client.chat.completions.create({ ...ask("balance"), tools: TOOLS });
+  const streamed = client.chat.completions.stream({
+    ...ask("balance"),
+    tools: TOOLS,
+    stream_options: { include_usage: true },
+  });
+  const details = {
+    prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
+    completion_tokens_details: {
+      reasoning_tokens: 0,
+      audio_tokens: 0,
+      accepted_prediction_tokens: 0,
+      rejected_prediction_tokens: 0,
+    },
+  };
+  // The name, and the arguments in pieces of twelve characters.
+  const usage = { prompt_tokens: 2, completion_tokens: 3, total_tokens: 5, ...details };
+  expect(call.usage).toEqual(usage);
+  expect(await streamed.totalUsage()).toMatchObject({ completion_tokens: 3, total_tokens: 5 });
+  expect((await streamed.finalChatCompletion()).usage).toEqual(usage);
+  const text = await client.chat.completions.create(ask("x"));
+  expect(text.usage).toMatchObject({ completion_tokens: 3, ...details });
+});
+
 test("tool calls stream in fragments and their result continues the conversation", async () => {
   const { client } = await startService((script) => {
     script.when(/balance/).calls("look_up_customer", { customer_id: "C-1042" });
