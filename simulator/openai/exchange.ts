@@ -98,7 +98,7 @@ export function plannedFailure(
     ...(param === undefined ? {} : { param: String(param) }),
     ...(type === undefined ? {} : { type: String(type) }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs: Number(retryAfterMs) }),
-    ...(shouldRetry === undefined ? {} : { shouldRetry: shouldRetry === true }),
+    ...(shouldRetry === undefined ? {} : { shouldRetry: String(shouldRetry) === "true" }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { AzureOpenAI, BadRequestError } from "openai";
 import { expect, onTestFinished, test } from "vitest";
 import { type Clock, systemClock } from "../clock.ts";
-import { type Fault, faultPlan } from "../faults.ts";
+import { type Fault, faultPlan, parseFault } from "../faults.ts";
 import { createScript, type Script } from "./script.ts";
 import { type OpenAiOptions, startOpenAi } from "./server.ts";
 
@@ -73,7 +73,11 @@ test.each([
   const failure = { status, shouldRetry, retryAfterMs: 1 };
   const { client } = await startService((script) => script.otherwise().fails(failure).says("Yes."));
   const planned = await startService((script) => script.otherwise().says("Yes."), {
-    planned: [{ name: "openai.status", with: failure, times: 1 }],
+    planned: [
+      parseFault(
+        `openai.status:status=${status},shouldRetry=${shouldRetry},times=1,retryAfterMs=1`,
+      ),
+    ],
   });
   for (const each of [client, planned.client]) {
     const text = each.chat.completions
