@@ -13,7 +13,7 @@ import { scriptContactCentre } from "../openai/contact-centre.ts";
 import type { Backing } from "../openai/dialogue-player.ts";
 import type { RealtimeOptions } from "../openai/realtime/endpoint.ts";
 import { createScript, type Script } from "../openai/script.ts";
-import { type OpenAi, startOpenAi } from "../openai/server.ts";
+import { type OpenAi, type OpenAiOptions, startOpenAi } from "../openai/server.ts";
 import type { SpeechEngine } from "../speech/recogniser.ts";
 import { type Speech, type SpeechOptions, startSpeech } from "../speech/server.ts";
 import type { Trace } from "../trace.ts";
@@ -65,6 +65,7 @@ export interface Switches {
   readonly acs?: Partial<Policy>;
   readonly edge?: Partial<EdgePolicy>;
   readonly speech?: Pick<SpeechOptions, "recognition" | "delays" | "pace">;
+  readonly openai?: Pick<OpenAiOptions, "burstTokens">;
   readonly realtime?: Pick<RealtimeOptions, "pace" | "sessionMs" | "semanticSilenceMs">;
 }
 
@@ -182,6 +183,7 @@ function startLabOpenAi(options: AzureOptions, script: Script): Promise<OpenAi> 
     script: spokenAhead(script, voices),
     fallback,
     ...(backing === undefined ? {} : { backing }),
+    ...switches?.openai,
     keys: [SERVICE_KEYS.openai],
     deployments: [DEPLOYMENT],
     port: at?.openaiPort ?? 0,
