@@ -104,7 +104,7 @@ async function pickUp(board: Switchboard, call: Call, ringing: RingingCall): Pro
     board.abandon(call, ["AnswerFailed"], error);
     return;
   }
-  if (call.isOver) {
+  if (call.isEnding) {
     await ringing.leg.hangUp();
     return;
   }

@@ -109,6 +109,11 @@ export class Call {
     return this.#state === "disconnected";
   }
 
+  /** Over, or about to be: whoever answers now comes too late. */
+  get isEnding(): boolean {
+    return this.#state === "disconnecting" || this.isOver;
+  }
+
   move(to: CallConnectionState): void {
     const allowed: readonly CallConnectionState[] = NEXT[this.#state];
     if (!allowed.includes(to)) throw new Error(`call ${this.id}: ${this.#state} -> ${to}`);

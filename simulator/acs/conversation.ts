@@ -33,6 +33,7 @@ export class Conversation {
   readonly #participants = new Map<string, Participant>();
   #sequence = 0;
   #isEstablished = false;
+  #isEnding = false;
 
   constructor(options: ConversationOptions) {
     this.serverCallId = options.serverCallId;
@@ -54,6 +55,15 @@ export class Conversation {
 
   establish(): void {
     this.#isEstablished = true;
+  }
+
+  /** True once its end has begun, which takes as long as the BYEs do: nobody joins any more. */
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  beginEnd(): void {
+    this.#isEnding = true;
   }
 
   get participants(): readonly Participant[] {

@@ -6,6 +6,7 @@ import { strike } from "./fault-strike.ts";
 import { Fields } from "./fields.ts";
 import { type Identifier, identifierOf, isE164, numberOf, readIdentifier } from "./identity.ts";
 import type { Operation, OperationRequest, Reply } from "./operation.ts";
+import { ENDED_BY_APPLICATION } from "./result.ts";
 import { refusal } from "./service-error.ts";
 import type { RingingCall, Switchboard } from "./switchboard.ts";
 
@@ -77,7 +78,7 @@ async function place(board: Switchboard, call: Call, signal: AbortSignal): Promi
   );
   const failure = outcomes.find((outcome) => outcome.status === "rejected");
   const isAnswered = outcomes.some((outcome) => outcome.status === "fulfilled");
-  if (isAnswered || failure === undefined || call.isOver) return;
+  if (isAnswered || failure === undefined || call.isEnding) return;
   board.abandon(call, ["CreateCallFailed", "CallDisconnected"], failure.reason);
 }
 
@@ -94,7 +95,7 @@ async function placeOne(
     timeoutMs: board.core.policy.dialTimeoutMs,
     signal,
   });
-  if (call.isOver) {
+  if (call.isEnding) {
     await leg.hangUp();
     return;
   }
@@ -147,7 +148,7 @@ async function forward(
   } catch {
     // Whatever refused is in the trace as SIP; the caller hears that nobody is there.
     leg.reject(480, "Temporarily Unavailable");
-    await Promise.all(conversation.legs.map((entry) => entry.leg.hangUp()));
+    await board.end(conversation, ENDED_BY_APPLICATION);
   }
 }
 

@@ -99,7 +99,7 @@ async function invite(board: Switchboard, call: Call, invitation: Invitation): P
       timeoutMs: invitation.seconds ? invitation.seconds * 1000 : board.core.policy.dialTimeoutMs,
       signal,
     });
-    if (call.isOver || signal.aborted) {
+    if (call.isEnding || signal.aborted) {
       await leg.hangUp();
       return;
     }
@@ -166,7 +166,7 @@ function moveOne(
   { identifier, from, to }: { identifier: Identifier; from: Conversation; to: Conversation },
 ): boolean {
   const leg = from.find(identifier)?.leg;
-  if (leg === undefined || to.find(identifier) !== undefined) return false;
+  if (leg === undefined || to.isEnding || to.find(identifier) !== undefined) return false;
   if (strike(board.core, "acs.fail-move") !== undefined) return false;
   from.leave(identifier);
   board.attach(to, identifier, leg);

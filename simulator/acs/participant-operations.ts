@@ -87,6 +87,7 @@ async function takeOut(
   try {
     await leg.hangUp();
   } catch (error) {
+    if (conversation.isEnding) return;
     board.attach(conversation, identifier, leg);
     return call.emit("RemoveParticipantFailed", {
       ...address,

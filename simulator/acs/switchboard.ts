@@ -6,7 +6,7 @@ import type { Core } from "./core.ts";
 import { type Identifier, identifierOf, phoneIdentifier } from "./identity.ts";
 import { incomingCallContext, serverCallId } from "./ids.ts";
 import { MediaStreaming } from "./media-streaming.ts";
-import type { LegEnd, PstnLeg } from "./pstn.ts";
+import { type LegEnd, type PstnLeg, PstnRefusal } from "./pstn.ts";
 import { ENDED_BY_APPLICATION, ENDED_BY_OTHER, resultOfEnd, resultOfRefusal } from "./result.ts";
 import { refusal } from "./service-error.ts";
 import { Transcription } from "./transcription.ts";
@@ -122,11 +122,16 @@ export class Switchboard implements AsyncDisposable {
     return conversation;
   }
 
-  /** The conversation of a serverCallId, else 404/8522. Padding and the alphabet of base64 are free. */
+  /**
+   * The conversation of a serverCallId, else 404/8522, or 400/8528 while it ends. Padding and the
+   * alphabet of base64 are free.
+   */
   findConversation(id: string): Conversation {
     const wanted = plainBase64(id);
     for (const conversation of this.#conversations.values()) {
-      if (plainBase64(conversation.serverCallId) === wanted) return conversation;
+      if (plainBase64(conversation.serverCallId) !== wanted) continue;
+      if (conversation.isEnding) throw refusal.terminated();
+      return conversation;
     }
     throw refusal.callNotFound();
   }
@@ -184,8 +189,15 @@ export class Switchboard implements AsyncDisposable {
     return identifierOf(`8:acs:${resource.resourceId}_${ids.guid()}`);
   }
 
-  /** Puts a leg into a conversation and watches for its end. */
+  /**
+   * Puts a leg into a conversation and watches for its end. A conversation that ends takes nobody:
+   * the leg is hung up, as nobody else would do it, and the caller hears of it by an exception.
+   */
   attach(conversation: Conversation, identifier: Identifier, leg: PstnLeg): Participant {
+    if (conversation.isEnding) {
+      this.core.background.run("late leg", () => leg.hangUp());
+      throw new PstnRefusal("The call has ended.", { code: 487, subCode: 8542 });
+    }
     const participant = conversation.join(identifier, leg);
     this.core.background.run("leg", async (signal) => {
       const end = await settledBefore(leg.ended, signal);
@@ -228,12 +240,12 @@ export class Switchboard implements AsyncDisposable {
 
   /** Ends a conversation for everybody: BYE to every leg, CallDisconnected to every application. */
   async end(conversation: Conversation, result: ResultInformation): Promise<void> {
-    const calls = [...conversation.connections];
-    for (const call of calls) {
-      if (call.state !== "disconnecting" && !call.isOver) call.move("disconnecting");
+    conversation.beginEnd();
+    for (const call of conversation.connections) {
+      if (!call.isEnding) call.move("disconnecting");
     }
     await this.#hangUpAll(conversation);
-    for (const call of calls) this.#drop(call, result);
+    for (const call of conversation.connections) this.#drop(call, result);
     conversation.bridge[Symbol.dispose]();
     this.#conversations.delete(conversation.serverCallId);
   }
@@ -268,7 +280,7 @@ export class Switchboard implements AsyncDisposable {
 
   #legEnded(conversation: Conversation, participant: Participant, end: LegEnd): void {
     const isCurrent = conversation.find(participant.identifier) === participant;
-    const isEnding = [...conversation.connections].some(({ state }) => state === "disconnecting");
+    const { isEnding } = conversation;
     // An accepted transfer is reported by the operation that asked for it.
     if (!isCurrent || isEnding || end.by === "transfer" || participant.leg === undefined) return;
     const isTelephone = participant.identifier.kind === "phoneNumber";

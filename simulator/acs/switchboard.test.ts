@@ -1,0 +1,112 @@
+import { CallAutomationClient } from "@azure/communication-call-automation";
+import { expect, test } from "vitest";
+import { startTestLab, type TestLab } from "./testing/lab.ts";
+
+const HUMAN = { phoneNumber: "+18005550150" };
+const COLLEAGUE = { phoneNumber: "+14255550177" };
+const SERVICE = { phoneNumber: "+18005550100" };
+
+const client = (lab: TestLab) =>
+  new CallAutomationClient(lab.acs.connectionString, {
+    allowInsecureConnection: true,
+    retryOptions: { maxRetries: 0 },
+  });
+const callbacks = (lab: TestLab) => `${lab.application.url}/cb`;
+
+async function answer(lab: TestLab) {
+  const { leg, context } = await lab.ring();
+  const { callConnection } = await client(lab).answerCall(context, callbacks(lab));
+  await lab.application.event("CallConnected");
+  return { leg, callConnection };
+}
+
+/** Holds back the end of a leg until released, as a BYE that is answered late. */
+function slowly(leg: { hangUp: () => Promise<void> }): Disposable {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const hangUp = leg.hangUp.bind(leg);
+  leg.hangUp = async () => {
+    await promise;
+    await hangUp();
+  };
+  return { [Symbol.dispose]: resolve };
+}
+
+/** Whoever is dialled rings until picked up. */
+function ringing(lab: TestLab, numbers: readonly string[]): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  lab.gateway.onDial = (to) => (numbers.includes(to) ? promise : undefined);
+  return resolve;
+}
+
+/** Turn by turn of the event loop, for what needs no time. */
+async function until(isReached: () => unknown): Promise<void> {
+  for (let turn = 0; turn < 10_000 && !isReached(); turn++) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(isReached()).toBeTruthy();
+}
+
+test("somebody invited who answers while the call ends is hung up and not reported", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await answer(lab);
+  const pickUp = ringing(lab, [HUMAN.phoneNumber]);
+  await callConnection.addParticipant({ targetParticipant: HUMAN, sourceCallIdNumber: SERVICE });
+  using hangingUp = slowly(leg);
+  await callConnection.hangUp(true);
+  pickUp();
+  await until(() => lab.gateway.dialled[0]?.leg.isEnded);
+  hangingUp[Symbol.dispose]();
+  await lab.application.event("CallDisconnected");
+  expect(lab.application.eventTypes()).not.toContain("AddParticipantSucceeded");
+});
+
+test("who answers a group call while it ends is hung up", async () => {
+  await using lab = await startTestLab();
+  const pickUp = ringing(lab, [COLLEAGUE.phoneNumber]);
+  const { callConnection } = await client(lab).createGroupCall([HUMAN, COLLEAGUE], callbacks(lab), {
+    sourceCallIdNumber: SERVICE,
+  });
+  await lab.application.event("CallConnected");
+  const [first, second] = lab.gateway.dialled.map((dialled) => dialled.leg);
+  if (first === undefined) throw new Error("nobody was dialled");
+  using hangingUp = slowly(first);
+  await callConnection.hangUp(true);
+  pickUp();
+  await until(() => second?.isEnded);
+  hangingUp[Symbol.dispose]();
+  await lab.application.event("CallDisconnected");
+  expect(lab.application.eventTypes().filter((type) => type === "CallConnected")).toHaveLength(1);
+});
+
+test("a caller redirected to somebody who hangs up before the answer is through is hung up", async () => {
+  await using lab = await startTestLab();
+  const { leg, context } = await lab.ring();
+  const { promise: answered, resolve: acknowledge } = Promise.withResolvers<void>();
+  leg.answer = () => {
+    leg.isAnswered = true;
+    return answered;
+  };
+  await client(lab).redirectCall(context, { targetParticipant: COLLEAGUE });
+  await until(() => leg.isAnswered);
+  lab.gateway.dialled[0]?.leg.end();
+  await new Promise((resolve) => setImmediate(resolve));
+  acknowledge();
+  await until(() => leg.isEnded);
+  expect(leg.listenerCount).toBe(0);
+});
+
+test("nobody connects to a call that ends", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await answer(lab);
+  const { serverCallId = "" } = await callConnection.getCallConnectionProperties();
+  using hangingUp = slowly(leg);
+  await callConnection.hangUp(true);
+  const attempt = client(lab).connectCall(
+    { kind: "serverCallLocator", id: serverCallId },
+    callbacks(lab),
+  );
+  await expect(attempt).rejects.toMatchObject({ statusCode: 400, code: "8528" });
+  hangingUp[Symbol.dispose]();
+  await lab.application.event("CallDisconnected");
+  expect(lab.acs.calls.filter(({ isOver }) => !isOver)).toEqual([]);
+});
