@@ -78,7 +78,10 @@ export class Rest {
     throw noResource(request);
   }
 
-  /** The same Repeatability-Request-ID gets the first answer again, without another execution. */
+  /**
+   * The same Repeatability-Request-ID gets the first answer again, without another execution. SDKs
+   * retry under the same id, so an answer that says "try again" is not kept.
+   */
   #once(operation: Operation, request: RestRequest, run: () => Promise<Reply>): Promise<Reply> {
     const repeatabilityId = request.headers["repeatability-request-id"];
     if (operation.isRepeatable !== true || typeof repeatabilityId !== "string") return run();
@@ -89,11 +92,19 @@ export class Rest {
       operation.saysAccepted === true ? { "Repeatability-Result": "accepted" } : {};
     const reply = run().then((done) => ({ ...done, headers: { ...headers, ...done.headers } }));
     this.#replies.set(key, reply);
+    void this.#forgetPassing(key, reply);
     const [oldest] = this.#replies.keys();
     if (this.#replies.size > REMEMBERED_REPLIES && oldest !== undefined) {
       this.#replies.delete(oldest);
     }
     return reply;
+  }
+
+  async #forgetPassing(key: string, reply: Promise<Reply>): Promise<void> {
+    const { status } = await reply.catch((error: unknown) => ({
+      status: error instanceof ServiceError ? error.status : 500,
+    }));
+    if (status === 429 || status >= 500) this.#replies.delete(key);
   }
 
   /** Fault `acs.fail-operation.<OperationName>` (`status`, `code`, `message`). */
