@@ -181,6 +181,43 @@ test("a removed participant leaves and the others stay", async () => {
   expect(human.isEnded).toBe(true);
 });
 
+/** A call with the caller and two applications. */
+async function connectTwice(lab: TestLab) {
+  const { leg, callConnection } = await connect(lab);
+  const { serverCallId = "" } = await callConnection.getCallConnectionProperties();
+  const client = new CallAutomationClient(lab.acs.connectionString, {
+    allowInsecureConnection: true,
+    retryOptions: { maxRetries: 0 },
+  });
+  const locator = { kind: "serverCallLocator", id: serverCallId } as const;
+  const second = await client.connectCall(locator, `${lab.application.url}/second`);
+  await lab.application.event("CallConnected", 1);
+  const { source } = second.callConnectionProperties;
+  if (source === undefined) throw new Error("the second application has no identity");
+  return { leg, callConnection, bot: source };
+}
+
+test("a removed application loses its own connection, not that of whoever removed it", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection, bot } = await connectTwice(lab);
+  await callConnection.removeParticipant(bot);
+  const ended = await lab.application.event("CallDisconnected");
+  const removed = await lab.application.event("RemoveParticipantSucceeded");
+  const { values } = await callConnection.listParticipants();
+  expect([ended.path, removed.path]).toEqual(["/second", "/cb"]);
+  expect(values).toHaveLength(2);
+  expect(leg.isEnded).toBe(false);
+});
+
+test("a removed telephone is hung up though two applications stay behind", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connectTwice(lab);
+  await callConnection.removeParticipant(CALLER);
+  const { data } = await lab.application.event("RemoveParticipantSucceeded");
+  expect(data).toMatchObject({ participant: { rawId: "4:+14255550100" } });
+  expect(leg.isEnded).toBe(true);
+});
+
 test("removing one of the last two ends the call and nothing else is said", async () => {
   await using lab = await startTestLab();
   const { leg, callConnection } = await connect(lab);

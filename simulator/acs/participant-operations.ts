@@ -3,7 +3,7 @@ import { formatParticipant, type Participant } from "./conversation.ts";
 import { identifierOf, readIdentifier } from "./identity.ts";
 import { connectionPath, type Operation, type OperationRequest, type Reply } from "./operation.ts";
 import { contextOf } from "./participant-changes.ts";
-import { resultOfRefusal } from "./result.ts";
+import { ENDED_BY_APPLICATION, resultOfRefusal } from "./result.ts";
 import { refusal } from "./service-error.ts";
 import { readAddress } from "./streaming-operations.ts";
 import type { Switchboard } from "./switchboard.ts";
@@ -81,8 +81,14 @@ async function takeOut(
 ): Promise<void> {
   const { conversation } = call;
   const { identifier, leg } = participant;
-  if (leg === undefined || conversation.legs.length === 1) return board.leave(call);
+  if (conversation.participants.length <= 2) return board.end(conversation, ENDED_BY_APPLICATION);
   const data = { participant: identifier };
+  if (leg === undefined) {
+    const own = [...conversation.connections].find(({ options }) => options.bot === identifier);
+    await board.leave(own ?? call);
+    // Who takes itself out hears of the end of its connection and nothing else.
+    return call.emit("RemoveParticipantSucceeded", { ...address, data });
+  }
   conversation.leave(identifier);
   try {
     await leg.hangUp();
