@@ -86,6 +86,64 @@ test("what waits for the mixer goes on directly when the second leg leaves", asy
   expect(clock.pending).toBe(0);
 });
 
+/** What a leg still has to play. */
+function played(leg: MemoryLeg): number[] {
+  return leg.written.map(({ samples }) => samples[0] ?? 0);
+}
+
+test("what waits in the leg is mixed from the moment a second leg joins", async () => {
+  const { bridge, clock, a } = setUp("a");
+  using source = bridge.open();
+  source.write(frame(1, 4800), 24_000); // 200 ms; half of them will have been heard.
+  source.write(frame(2, 800), 8000);
+  a.queuedMs -= 100;
+  const b = new MemoryLeg("b", LEG);
+  bridge.attach("b", b);
+  expect(source.queuedMs).toBe(200);
+  expect(a.queuedMs).toBeLessThanOrEqual(40);
+  a.written.length = 0;
+  for (let n = 0; n < 5; n++) await clock.advance(20);
+  b.speak(frame(300));
+  for (let n = 0; n < 5; n++) await clock.advance(20);
+  expect(played(a)).toContain(302);
+  expect([played(b).includes(1), played(b).includes(2)]).toEqual([true, true]);
+  expect(source.queuedMs - Math.max(a.queuedMs, b.queuedMs)).toBe(0);
+  bridge[Symbol.dispose]();
+});
+
+test("flush after a second leg joined drops what had been waiting in the first", () => {
+  const { bridge, a } = setUp("a");
+  using source = bridge.open();
+  source.write(frame(2, 1600), 8000);
+  bridge.attach("b", new MemoryLeg("b", LEG));
+  expect(source.flush() + a.queuedMs).toBe(200);
+  expect(a.queuedMs).toBeLessThanOrEqual(40);
+  bridge[Symbol.dispose]();
+});
+
+test("what waits in a leg and belongs to no source any more is dropped and told", () => {
+  const { bridge, drops, a } = setUp("a");
+  const source = bridge.open();
+  source.write(frame(2, 1600), 8000);
+  source[Symbol.dispose]();
+  bridge.attach("b", new MemoryLeg("b", LEG));
+  expect(a.queuedMs).toBe(0);
+  expect(drops).toEqual(["play-out queue 200"]);
+  bridge[Symbol.dispose]();
+});
+
+test("a leg on hold misses what is said meanwhile, and does not hear it afterwards", async () => {
+  const { bridge, clock, a } = setUp("a");
+  using source = bridge.open();
+  bridge.set("a", { isHeld: true });
+  source.write(frame(5, 800), 8000);
+  for (let n = 0; n < 10; n++) await clock.advance(20);
+  bridge.set("a", { isHeld: false });
+  source.write(frame(6, 160), 8000);
+  expect(played(a)).toEqual([6]);
+  expect(clock.pending).toBe(0);
+});
+
 test("flush drops what waits, in the mixer as in the leg", async () => {
   const { bridge, a } = setUp("a", "b");
   using source = bridge.open();

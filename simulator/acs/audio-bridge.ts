@@ -1,17 +1,15 @@
 import type { Clock, Timer } from "../clock.ts";
 import { FRAME_MS, type Frame } from "../media/frame.ts";
-import { Resampler } from "../media/resample.ts";
+import { type AudioSource, BRIDGE_RATE_HZ, BridgeSource, FRAME_SAMPLES } from "./bridge-source.ts";
 import type { PstnLeg } from "./pstn.ts";
-import { SampleQueue } from "./sample-queue.ts";
 
-/** The telephone side's rate, at which a call is mixed. */
-export const BRIDGE_RATE_HZ = 8000;
-const FRAME_SAMPLES = (BRIDGE_RATE_HZ * FRAME_MS) / 1000;
 /**
  * Frames kept per party while mixing. Legs and mixer share one clock, so more than one waits only
  * after the process stood still: half a second of that is made up for, the rest dropped and told.
  */
 const PARTY_QUEUE_FRAMES = 25;
+/** While mixing a leg holds a frame or two; with more it would lag behind for the rest of the call. */
+const LEG_LIMIT_MS = 4 * FRAME_MS;
 
 /** 20 ms of a call, at 8 kHz. */
 export interface BridgeFrame {
@@ -19,19 +17,6 @@ export interface BridgeFrame {
   readonly atMs: number;
   /** Set where one participant is heard alone. */
   readonly rawId?: string;
-}
-
-/** Audio put into a call by something that is no telephone: the application's stream, a prompt. */
-export interface AudioSource extends Disposable {
-  readonly targets: readonly string[] | undefined;
-  /** The participant who speaks by it; undefined for prompts. */
-  readonly rawId: string | undefined;
-  write(samples: Int16Array, rateHz: number): void;
-  /** Drops what is queued; returns how many ms were dropped. */
-  flush(): number;
-  readonly queuedMs: number;
-  /** Ms not taken because the queue was full. */
-  readonly overflowMs: number;
 }
 
 /** What one participant, or a prompt (no `rawId`), contributed to 20 ms of a call. */
@@ -67,7 +52,7 @@ interface MixedListener {
 /**
  * Joins the legs of one call with each other and with the application. With one leg and one source
  * audio is passed straight through, so that nothing adds delay or jitter; otherwise everybody hears
- * the sum of the others, mixed every 20 ms.
+ * the sum of the others, mixed every 20 ms. What waits in the leg when mixing begins is mixed too.
  */
 export class AudioBridge implements Disposable {
   readonly #clock: Clock;
@@ -100,6 +85,7 @@ export class AudioBridge implements Disposable {
     };
     const port: Port = { rawId, leg, queue: [], isMuted: false, isHeld: false, stop };
     this.#ports.set(rawId, port);
+    if (this.#isMixing) this.#takeBack(port);
     this.#chooseMode();
   }
 
@@ -180,17 +166,39 @@ export class AudioBridge implements Disposable {
   }
 
   get #isMixing(): boolean {
-    return this.#ports.size > 1 || this.#sources.size > 1 || this.#ticks.size > 0;
+    return this.#ticker !== undefined;
+  }
+
+  get #hasToMix(): boolean {
+    const isDirect = this.#ports.size < 2 && this.#sources.size < 2 && this.#ticks.size === 0;
+    return !isDirect || this.#isUnheard;
+  }
+
+  /** A source that somebody on hold does not hear runs on, or it would all come afterwards. */
+  get #isUnheard(): boolean {
+    const held = [...this.#ports.values()].filter(({ isHeld }) => isHeld);
+    return held.some((port) => [...this.#sources].some((source) => !reaches(source, port)));
   }
 
   #chooseMode(): void {
-    if (this.#isMixing) {
-      this.#ticker ??= this.#clock.every(FRAME_MS, () => this.#tick());
+    if (this.#hasToMix) {
+      if (this.#isMixing) return;
+      this.#ticker = this.#clock.every(FRAME_MS, () => this.#tick());
+      for (const port of this.#ports.values()) this.#takeBack(port);
       return;
     }
     this.#ticker?.cancel();
     this.#ticker = undefined;
     for (const source of this.#sources) source.release();
+  }
+
+  /** What waits in a leg goes back to the source it is from, to be mixed. */
+  #takeBack({ leg }: Port): void {
+    const takenMs = leg.queuedMs > LEG_LIMIT_MS ? leg.flush() : 0;
+    let returnedMs = 0;
+    for (const source of this.#sources) returnedMs += source.takeBack(leg, takenMs);
+    const lostMs = takenMs - returnedMs; // Of sources that are closed.
+    if (lostMs >= FRAME_MS) this.#onDrop("play-out queue", lostMs);
   }
 
   #directLeg(source: BridgeSource): PstnLeg | undefined {
@@ -243,101 +251,6 @@ export class AudioBridge implements Disposable {
       from instanceof BridgeSource ? reaches(from, port) : from !== port && !port.isHeld,
     );
     if (heard.length > 0) port.leg.write(sum(heard.map(([, samples]) => samples)), BRIDGE_RATE_HZ);
-  }
-}
-
-interface SourceOptions {
-  readonly targets: readonly string[] | undefined;
-  readonly owner: string | undefined;
-  readonly limitMs: number;
-  readonly onDrop: (droppedMs: number) => void;
-  readonly direct: () => PstnLeg | undefined;
-  readonly legs: () => PstnLeg[];
-  readonly close: () => void;
-}
-
-class BridgeSource implements AudioSource {
-  readonly targets: readonly string[] | undefined;
-  readonly rawId: string | undefined;
-  readonly #options: SourceOptions;
-  readonly #queue = new SampleQueue();
-  #isFlowing = false;
-  #lastLength = 0;
-  #resampler: Resampler | undefined;
-  #rateHz = BRIDGE_RATE_HZ;
-  #overflowMs = 0;
-
-  constructor(options: SourceOptions) {
-    this.targets = options.targets;
-    this.rawId = options.owner;
-    this.#options = options;
-  }
-
-  get overflowMs(): number {
-    return this.#overflowMs;
-  }
-
-  get queuedMs(): number {
-    const legs = this.#options.legs().map((leg) => leg.queuedMs);
-    return (this.#queue.length * 1000) / BRIDGE_RATE_HZ + Math.max(0, ...legs);
-  }
-
-  write(samples: Int16Array, rateHz: number): void {
-    const durationMs = (samples.length * 1000) / rateHz;
-    if (this.queuedMs + durationMs > this.#options.limitMs) {
-      this.#overflowMs += durationMs;
-      this.#options.onDrop(durationMs);
-      return;
-    }
-    const leg = this.#options.direct();
-    if (leg !== undefined) leg.write(samples, rateHz);
-    else this.#queue.push(this.#resample(samples, rateHz));
-  }
-
-  /** The next frame for the mixer; nothing while it waits for more. */
-  shift(): Int16Array {
-    this.#isFlowing = this.#isFlowing ? this.#goesOn() : this.#begins();
-    this.#lastLength = this.#isFlowing ? -1 : this.#queue.length;
-    return this.#queue.shift(this.#isFlowing ? FRAME_SAMPLES : 0);
-  }
-
-  /** A writer in step with the clock may be this late; less is only played when no more comes. */
-  #begins(): boolean {
-    const { length } = this.#queue;
-    return length >= 2 * FRAME_SAMPLES || (length > 0 && length === this.#lastLength);
-  }
-
-  /** Part of a frame waits for its rest, so that no gap is cut into the middle of a word. */
-  #goesOn(): boolean {
-    return this.#queue.length >= FRAME_SAMPLES;
-  }
-
-  flush(): number {
-    const queuedMs = (this.#queue.clear() * 1000) / BRIDGE_RATE_HZ;
-    // While mixing a leg holds a frame or two of everybody; more is ours, from before mixing began.
-    const isMixing = this.#options.direct() === undefined;
-    const legs = this.#options.legs().filter((leg) => !isMixing || leg.queuedMs > 4 * FRAME_MS);
-    return queuedMs + Math.max(0, ...legs.map((leg) => leg.flush()));
-  }
-
-  /** Hands over what waited for the mixer, once it is no longer needed. */
-  release(): void {
-    const leg = this.#options.direct();
-    if (leg === undefined || this.#queue.length === 0) return;
-    leg.write(this.#queue.shift(this.#queue.length), BRIDGE_RATE_HZ);
-  }
-
-  [Symbol.dispose](): void {
-    this.#options.close();
-  }
-
-  #resample(samples: Int16Array, rateHz: number): Int16Array {
-    if (rateHz === BRIDGE_RATE_HZ) return samples;
-    if (this.#resampler === undefined || rateHz !== this.#rateHz) {
-      this.#resampler = new Resampler(rateHz, BRIDGE_RATE_HZ);
-      this.#rateHz = rateHz;
-    }
-    return this.#resampler.process(samples);
   }
 }
 

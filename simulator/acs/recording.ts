@@ -1,4 +1,5 @@
-import { BRIDGE_RATE_HZ, sum, type TickPart } from "./audio-bridge.ts";
+import { sum, type TickPart } from "./audio-bridge.ts";
+import { BRIDGE_RATE_HZ } from "./bridge-source.ts";
 import type { Conversation } from "./conversation.ts";
 
 /** Prompts and other audio that belongs to no participant are kept under this name. */

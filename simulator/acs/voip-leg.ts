@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "../clock.ts";
 import { FRAME_MS, type Frame } from "../media/frame.ts";
 import { Resampler } from "../media/resample.ts";
-import { BRIDGE_RATE_HZ } from "./audio-bridge.ts";
+import { BRIDGE_RATE_HZ } from "./bridge-source.ts";
 import { type LegEnd, type PstnLeg, PstnRefusal } from "./pstn.ts";
 import { SampleQueue } from "./sample-queue.ts";
 
