@@ -34,6 +34,8 @@ export class Conversation {
   #sequence = 0;
   #isEstablished = false;
   #isEnding = false;
+  #isOver = false;
+  readonly #cleanups = new Set<() => void>();
 
   constructor(options: ConversationOptions) {
     this.serverCallId = options.serverCallId;
@@ -64,6 +66,21 @@ export class Conversation {
 
   beginEnd(): void {
     this.#isEnding = true;
+  }
+
+  /** Runs `cleanup` when the conversation is over (at once if it is); returns how to forget it. */
+  onEnd(cleanup: () => void): () => void {
+    if (this.#isOver) cleanup();
+    else this.#cleanups.add(cleanup);
+    return () => void this.#cleanups.delete(cleanup);
+  }
+
+  /** Stops everything that runs as long as the conversation does. */
+  close(): void {
+    this.#isEnding = true;
+    this.#isOver = true;
+    for (const cleanup of this.#cleanups) cleanup();
+    this.#cleanups.clear();
   }
 
   get participants(): readonly Participant[] {

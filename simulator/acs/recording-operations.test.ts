@@ -25,22 +25,26 @@ beforeAll(async () => {
 });
 afterAll(() => setDefaultCACertificates([...trusted]));
 
+const client = (lab: TestLab) =>
+  new CallAutomationClient(lab.acs.connectionString, {
+    allowInsecureConnection: true,
+    retryOptions: { maxRetries: 0 },
+  });
+
 async function connect(lab: TestLab, secure?: CallAutomationClientOptions) {
-  const client =
+  const caller =
     secure === undefined
-      ? new CallAutomationClient(lab.acs.connectionString, {
-          allowInsecureConnection: true,
-          retryOptions: { maxRetries: 0 },
-        })
+      ? client(lab)
       : new CallAutomationClient(lab.acs.secureConnectionString ?? "", secure);
   const { leg, context } = await lab.ring();
-  const { callConnectionProperties } = await client.answerCall(
+  const { callConnectionProperties, callConnection } = await caller.answerCall(
     context,
     `${lab.application.url}/cb`,
   );
   await lab.application.event("CallConnected");
   const { callConnectionId = "", serverCallId = "" } = callConnectionProperties;
-  return { leg, callConnectionId, serverCallId, recording: client.getCallRecording() };
+  const recording = caller.getCallRecording();
+  return { leg, callConnection, callConnectionId, serverCallId, recording };
 }
 
 const states = (lab: TestLab) => `${lab.application.url}/states`;
@@ -82,6 +86,29 @@ test("a recording starts, pauses, resumes and stops, and each change is reported
       recordingChunks: [{ index: 0, contentLocation: expect.stringContaining("asm.skype.com/v1") }],
     },
   });
+});
+
+test("a recording belongs to the connection that is named and lasts as long as the call", async () => {
+  await using lab = await startTestLab();
+  const { leg, recording, serverCallId, callConnection } = await connect(lab);
+  const second = await client(lab).connectCall(
+    { kind: "serverCallLocator", id: serverCallId },
+    `${lab.application.url}/second`,
+  );
+  await lab.application.event("CallConnected", 1);
+  const { callConnectionId = "" } = second.callConnectionProperties;
+  const { recordingId } = await recording.start({
+    callConnectionId,
+    recordingStateCallbackEndpointUrl: states(lab),
+  });
+  const { data } = await lab.application.event("RecordingStateChanged");
+  expect(data["callConnectionId"]).toBe(callConnectionId);
+  await callConnection.hangUp(false);
+  await lab.application.event("CallDisconnected");
+  expect(await recording.getState(recordingId)).toMatchObject({ recordingState: "active" });
+  leg.end();
+  const ended = await lab.application.event("RecordingFileStatusUpdated");
+  expect(ended.data["sessionEndReason"]).toBe("SessionEnded");
 });
 
 test("what does not exist is not found", async () => {

@@ -19,7 +19,8 @@ const CHANNELS = 5;
 interface Recording {
   readonly recordingId: string;
   readonly conversation: Conversation;
-  readonly call: Call | undefined;
+  /** Whose id the events carry; the recording lasts as long as the conversation. */
+  readonly call: Call;
   readonly recorder: Recorder;
   readonly callbackUri: string | undefined;
   readonly apiVersion: string;
@@ -106,7 +107,8 @@ class RecordingDesk {
 
   start({ body, apiVersion }: OperationRequest): Reply {
     const { core } = this.#board;
-    const conversation = this.#conversationOf(body);
+    const call = this.#callOf(body);
+    const { conversation } = call;
     const { channelType, contentType } = readFormat(body);
     if (body.has("externalStorage")) {
       throw refusal.notSupported("Recording to external storage is not supported here.");
@@ -121,7 +123,6 @@ class RecordingDesk {
     );
     if (isRunning) throw refusal.recordingStarted();
     const isPaused = body.flag("pauseOnStart");
-    const [call] = conversation.connections;
     const recording: Recording = {
       recordingId: newRecordingId(core.ids),
       conversation,
@@ -164,14 +165,15 @@ class RecordingDesk {
     return { status: 204, call: recording.call };
   }
 
-  #conversationOf(body: Fields): Conversation {
+  /** The connection that is named, or the first of the call that is. */
+  #callOf(body: Fields): Call {
     if (body.has("callConnectionId")) {
-      return this.#board.findEstablished(body.text("callConnectionId")).conversation;
+      return this.#board.findEstablished(body.text("callConnectionId"));
     }
     const conversation = locate(this.#board, Fields.of(body.raw("callLocator"), "callLocator"));
-    const isUp = [...conversation.connections].some((call) => call.isEstablished);
-    if (!isUp) throw refusal.notEstablished();
-    return conversation;
+    const first = [...conversation.connections].find((call) => call.isEstablished);
+    if (first === undefined) throw refusal.notEstablished();
+    return first;
   }
 
   #find(id: string): Recording {
@@ -182,7 +184,7 @@ class RecordingDesk {
 
   #begin(recording: Recording, isPaused: boolean): void {
     const { core } = this.#board;
-    if (strike(core, "acs.fail-recording", { call: recording.call?.id }) !== undefined) {
+    if (strike(core, "acs.fail-recording", { call: recording.call.id }) !== undefined) {
       recording.recorder[Symbol.dispose]();
       const result = { code: 500, subCode: 9999, message: "Recording could not be started." };
       this.#report(recording, "StartRecordingFailed", { result });
@@ -190,7 +192,7 @@ class RecordingDesk {
     }
     this.#recordings.set(recording.recordingId, recording);
     const ended = () => this.#finish(recording, "SessionEnded");
-    recording.forget = recording.call?.onEnd(ended) ?? recording.forget;
+    recording.forget = recording.conversation.onEnd(ended);
     core.background.run("start recording", async (signal) => {
       await core.clock.sleep(core.policy.recordingStartMs, { signal });
       if (this.#recordings.has(recording.recordingId) && !isPaused) this.#move(recording, "active");
@@ -226,7 +228,7 @@ class RecordingDesk {
     const source = `calling/recordings/${conversation.serverCallId}/${recordingId}/${type}`;
     this.#board.core.callbacks.send({
       type,
-      callConnectionId: call?.id ?? "",
+      callConnectionId: call.id,
       serverCallId: conversation.serverCallId,
       correlationId: conversation.correlationId,
       version: recording.apiVersion,
@@ -262,7 +264,7 @@ class RecordingDesk {
         ...format,
         sessionEndReason,
       },
-      ...(recording.call === undefined ? {} : { call: recording.call.id }),
+      call: recording.call.id,
     });
   }
 }

@@ -245,6 +245,7 @@ export class Switchboard implements AsyncDisposable {
       if (!call.isEnding) call.move("disconnecting");
     }
     await this.#hangUpAll(conversation);
+    conversation.close();
     for (const call of conversation.connections) this.#drop(call, result);
     conversation.bridge[Symbol.dispose]();
     this.#conversations.delete(conversation.serverCallId);
@@ -266,6 +267,7 @@ export class Switchboard implements AsyncDisposable {
     for (const call of this.#calls.values()) call.close();
     const conversations = [...this.#conversations.values()];
     const legs = conversations.flatMap((conversation) => conversation.legs.map(({ leg }) => leg));
+    for (const conversation of conversations) conversation.close();
     for (const { bridge } of conversations) bridge[Symbol.dispose]();
     await Promise.allSettled(legs.map((leg) => leg.hangUp()));
   }
