@@ -223,3 +223,33 @@ test("music that cannot be fetched gives HoldFailed", async () => {
   const { data } = await lab.application.event("HoldFailed");
   expect(data).toMatchObject({ operationContext: "hold", resultInformation: { subCode: 8536 } });
 });
+
+test("a prompt several calls wait for is loaded once, though the first of them hangs up", async () => {
+  const { promise: spoken, resolve: speak } = Promise.withResolvers<void>();
+  const speech = new FakeSpeech();
+  const synthesise: typeof speech.synthesise = async (request) => {
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const abort = () => reject(request.signal?.reason);
+    request.signal?.addEventListener("abort", abort, { once: true });
+    const audio = await speech.synthesise(request);
+    await Promise.race([spoken, aborted]);
+    return audio;
+  };
+  await using lab = await startTestLab({ synthesise });
+  const first = await connect(lab, "https://ai.example.test");
+  const second = await connect(lab, "https://ai.example.test");
+  await lab.application.event("CallConnected", 1);
+  const greeting = { kind: "textSource", text: "Hello.", playSourceCacheId: "greeting" } as const;
+  await first.media.playToAll([greeting]);
+  await second.media.playToAll([greeting]);
+  first.leg.end();
+  await lab.application.event("CallDisconnected");
+  speak();
+  const outcome = await lab.application.until(
+    () => lab.application.eventTypes().find((type) => /^Play(Completed|Failed)$/.test(type)),
+    "end of the play",
+  );
+  expect(outcome).toBe("PlayCompleted");
+  expect(second.leg.written).not.toEqual([]);
+  expect(speech.requests).toHaveLength(1);
+});

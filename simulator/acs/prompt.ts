@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { Audio } from "../media/frame.ts";
 import { parseWav } from "../media/wav.ts";
 import type { AudioBridge } from "./audio-bridge.ts";
+import { settledBefore } from "./background.ts";
 import type { Call } from "./call.ts";
 import type { Core } from "./core.ts";
 import { Fields } from "./fields.ts";
@@ -76,13 +77,32 @@ export async function loadPrompts(
 ): Promise<Audio[]> {
   const loading = sources.map(async (source, index) => {
     try {
-      const load = () => loadPrompt(core, source, signal);
-      return await (source.cacheId === undefined ? load() : core.prompts.get(source.cacheId, load));
+      return await (source.cacheId === undefined
+        ? loadPrompt(core, source, signal)
+        : cached(core, source.cacheId, { source, signal }));
     } catch (error) {
       throw error instanceof MediaFailure ? new MediaFailure(error.result, index) : error;
     }
   });
   return Promise.all(loading);
+}
+
+/** The prompt is everybody's: who hangs up stops waiting for it, and nothing else. */
+async function cached(
+  core: Core,
+  id: string,
+  { source, signal }: { source: PlaySource; signal: AbortSignal },
+): Promise<Audio> {
+  const load = () => {
+    const { promise, resolve, reject } = Promise.withResolvers<Audio>();
+    core.background.run("prompt", (closing) =>
+      loadPrompt(core, source, closing).then(resolve, reject),
+    );
+    return promise;
+  };
+  const audio = await settledBefore(core.prompts.get(id, load), signal);
+  if (audio === undefined) throw signal.reason;
+  return audio;
 }
 
 async function loadPrompt(core: Core, source: PlaySource, signal: AbortSignal): Promise<Audio> {
