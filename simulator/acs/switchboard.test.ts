@@ -1,5 +1,6 @@
 import { CallAutomationClient } from "@azure/communication-call-automation";
 import { expect, test } from "vitest";
+import { PstnRefusal } from "./pstn.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
 
 const HUMAN = { phoneNumber: "+18005550150" };
@@ -109,4 +110,19 @@ test("nobody connects to a call that ends", async () => {
   hangingUp[Symbol.dispose]();
   await lab.application.event("CallDisconnected");
   expect(lab.acs.calls.filter(({ isOver }) => !isOver)).toEqual([]);
+});
+
+test("a redirect that failed leaves nothing behind", async () => {
+  await using lab = await startTestLab();
+  lab.gateway.onDial = () => new PstnRefusal("Busy Here", { code: 486, subCode: 560_486 });
+  const { leg, context } = await lab.ring();
+  const serverCallId = String(lab.acs.incomingCalls[0]?.["serverCallId"]);
+  await client(lab).redirectCall(context, { targetParticipant: COLLEAGUE });
+  await until(() => leg.rejected);
+  await new Promise((resolve) => setImmediate(resolve));
+  const attempt = client(lab).connectCall(
+    { kind: "serverCallLocator", id: serverCallId },
+    callbacks(lab),
+  );
+  await expect(attempt).rejects.toMatchObject({ statusCode: 404, code: "8522" });
 });
