@@ -17,6 +17,8 @@ export interface ConversationOptions {
   readonly clock: Clock;
   readonly serverCallId: string;
   readonly correlationId: string;
+  /** The name of the room or group call it is. */
+  readonly meeting?: string | undefined;
   readonly playoutLimitMs: number;
   readonly trace?: PartyTrace;
 }
@@ -28,6 +30,7 @@ export interface ConversationOptions {
 export class Conversation {
   readonly serverCallId: string;
   readonly correlationId: string;
+  readonly meeting: string | undefined;
   readonly bridge: AudioBridge;
   readonly connections = new Set<Call>();
   readonly #participants = new Map<string, Participant>();
@@ -40,6 +43,7 @@ export class Conversation {
   constructor(options: ConversationOptions) {
     this.serverCallId = options.serverCallId;
     this.correlationId = options.correlationId;
+    this.meeting = options.meeting;
     this.bridge = new AudioBridge({
       clock: options.clock,
       limitMs: options.playoutLimitMs,

@@ -50,6 +50,8 @@ function create(board: Switchboard, request: OperationRequest): Reply {
   const sourceId = body.fields("source")?.text("id");
   const source = sourceId === undefined ? undefined : identifierOf(sourceId);
   const bot = source ?? board.newIdentity();
+  const sourceDisplayName = body.optionalText("sourceDisplayName") ?? "";
+  board.requireRoom();
   const call = board.connect(
     board.newConversation(),
     {
@@ -58,7 +60,7 @@ function create(board: Switchboard, request: OperationRequest): Reply {
       targets,
       bot,
       sourceCallerIdNumber: callerId,
-      sourceDisplayName: body.optionalText("sourceDisplayName") ?? "",
+      sourceDisplayName,
     },
     "connecting",
   );
@@ -161,7 +163,9 @@ function divertedFrom({ leg, to }: RingingCall): OutgoingCall["redirectedFrom"] 
 
 function connect(board: Switchboard, request: OperationRequest): Reply {
   const settings = readCallSettings(board, request);
-  const conversation = locate(board, Fields.of(request.body.raw("callLocator"), "callLocator"));
+  const locator = Fields.of(request.body.raw("callLocator"), "callLocator");
+  board.requireRoom();
+  const conversation = locate(board, locator, (name) => board.meeting(name));
   const bot = board.newIdentity();
   const call = board.connect(
     conversation,
@@ -177,14 +181,18 @@ function connect(board: Switchboard, request: OperationRequest): Reply {
   return reply;
 }
 
-/** The conversation a locator names; rooms and group calls come into being when first named. */
-export function locate(board: Switchboard, locator: Fields): Conversation {
+/** The conversation a locator names; that of a room or group call comes from `meeting`. */
+export function locate(
+  board: Switchboard,
+  locator: Fields,
+  meeting: (name: string) => Conversation,
+): Conversation {
   const kind = locator.choice("kind", ["serverCallLocator", "groupCallLocator", "roomCallLocator"]);
   switch (kind) {
     case "roomCallLocator":
-      return board.meeting(`room:${locator.text("roomId")}`);
+      return meeting(`room:${locator.text("roomId")}`);
     case "groupCallLocator":
-      return board.meeting(`group:${locator.text("groupCallId")}`);
+      return meeting(`group:${locator.text("groupCallId")}`);
     default:
       return board.findConversation(locator.text("serverCallId"));
   }

@@ -170,7 +170,8 @@ class RecordingDesk {
     if (body.has("callConnectionId")) {
       return this.#board.findEstablished(body.text("callConnectionId"));
     }
-    const conversation = locate(this.#board, Fields.of(body.raw("callLocator"), "callLocator"));
+    const locator = Fields.of(body.raw("callLocator"), "callLocator");
+    const conversation = locate(this.#board, locator, (name) => this.#board.findMeeting(name));
     const first = [...conversation.connections].find((call) => call.isEstablished);
     if (first === undefined) throw refusal.notEstablished();
     return first;

@@ -1,6 +1,8 @@
 import { CallAutomationClient } from "@azure/communication-call-automation";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { PstnRefusal } from "./pstn.ts";
+import { Switchboard } from "./switchboard.ts";
+import { sendSigned } from "./testing/hostile.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
 
 const HUMAN = { phoneNumber: "+18005550150" };
@@ -125,4 +127,73 @@ test("a redirect that failed leaves nothing behind", async () => {
     callbacks(lab),
   );
   await expect(attempt).rejects.toMatchObject({ statusCode: 404, code: "8522" });
+});
+
+/** How many conversations were made since. */
+function conversationsMade(): () => number {
+  const made = vi.spyOn(Switchboard.prototype, "newConversation");
+  onTestFinished(() => made.mockRestore());
+  return () => made.mock.calls.length;
+}
+
+const ROOM = { kind: "roomCallLocator", id: "99" } as const;
+const INVITE = { targetParticipant: HUMAN, sourceCallIdNumber: SERVICE };
+
+test.each([
+  ["create", (lab: TestLab) => client(lab).createCall(INVITE, callbacks(lab))],
+  ["connect", (lab: TestLab) => client(lab).connectCall(ROOM, callbacks(lab))],
+])("a %s that is throttled makes no conversation", async (_what, attempt) => {
+  await using lab = await startTestLab({ policy: { callLimit: 0 } });
+  const made = conversationsMade();
+  await expect(attempt(lab)).rejects.toMatchObject({ statusCode: 429, code: "8516" });
+  expect(made()).toBe(0);
+});
+
+test("a call that is refused for its display name makes no conversation", async () => {
+  await using lab = await startTestLab();
+  const made = conversationsMade();
+  const body = JSON.stringify({
+    callbackUri: callbacks(lab),
+    targets: [{ rawId: "4:+18005550150" }],
+    sourceCallerIdNumber: { value: SERVICE.phoneNumber },
+    sourceDisplayName: 7,
+  });
+  const target = "/calling/callConnections?api-version=2026-03-12";
+  const status = await sendSigned(lab, { method: "POST", target, body });
+  expect([status, made()]).toEqual([400, 0]);
+});
+
+test("recording a room without a call finds none and makes none", async () => {
+  await using lab = await startTestLab();
+  const made = conversationsMade();
+  const attempt = client(lab).getCallRecording().start({ callLocator: ROOM });
+  await expect(attempt).rejects.toMatchObject({ statusCode: 404, code: "8522" });
+  expect(made()).toBe(0);
+});
+
+test("who connects to a room while its call ends gets a call of its own", async () => {
+  await using lab = await startTestLab();
+  const first = await client(lab).connectCall(ROOM, callbacks(lab));
+  await lab.application.event("CallConnected");
+  await first.callConnection.addParticipant(INVITE);
+  await lab.application.event("AddParticipantSucceeded");
+  const leg = lab.gateway.dialled[0]?.leg;
+  if (leg === undefined) throw new Error("nobody was dialled");
+  using hangingUp = slowly(leg);
+  await first.callConnection.hangUp(true);
+  const second = await client(lab).connectCall(ROOM, callbacks(lab));
+  await lab.application.event("CallConnected", 1);
+  hangingUp[Symbol.dispose]();
+  await lab.application.event("CallDisconnected");
+  const again = await client(lab).connectCall(ROOM, callbacks(lab));
+  await lab.application.event("CallConnected", 2);
+  const states = lab.acs.calls.map(({ state }) => state);
+  expect(states).toEqual(["disconnected", "connected", "connected"]);
+  const ids = await Promise.all(
+    [second, again].map(async ({ callConnection }) => {
+      const { serverCallId } = await callConnection.getCallConnectionProperties();
+      return serverCallId;
+    }),
+  );
+  expect(new Set(ids).size).toBe(1);
 });

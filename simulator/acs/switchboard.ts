@@ -40,7 +40,6 @@ export class Switchboard implements AsyncDisposable {
   readonly #calls = new Map<string, Call>();
   readonly #past = new Map<string, Call>();
   readonly #conversations = new Map<string, Conversation>();
-  readonly #meetings = new Map<string, Conversation>();
 
   constructor(core: Core) {
     this.core = core;
@@ -109,13 +108,16 @@ export class Switchboard implements AsyncDisposable {
     return call;
   }
 
-  newConversation(options: { serverCallId?: string; correlationId?: string } = {}): Conversation {
+  newConversation(
+    options: { serverCallId?: string; correlationId?: string; meeting?: string } = {},
+  ): Conversation {
     const { clock, ids, policy, trace } = this.core;
     const conversation = new Conversation({
       clock,
       trace,
       serverCallId: options.serverCallId ?? serverCallId(ids, clock.date()),
       correlationId: options.correlationId ?? ids.guid(),
+      meeting: options.meeting,
       playoutLimitMs: policy.playoutLimitMs,
     });
     this.#conversations.set(conversation.serverCallId, conversation);
@@ -136,13 +138,19 @@ export class Switchboard implements AsyncDisposable {
     throw refusal.callNotFound();
   }
 
-  /** The conversation of a room or group call, made when first asked for. */
+  /** The conversation of a room or group call, else 404/8522. */
+  findMeeting(name: string): Conversation {
+    const found = this.#runningMeeting(name);
+    if (found === undefined) throw refusal.callNotFound();
+    return found;
+  }
+
+  /** The conversation of a room or group call, made when there is none. */
   meeting(name: string): Conversation {
-    const known = this.#meetings.get(name);
-    if (known !== undefined && this.#conversations.has(known.serverCallId)) return known;
-    const conversation = this.newConversation();
+    const known = this.#runningMeeting(name);
+    if (known !== undefined) return known;
+    const conversation = this.newConversation({ meeting: name });
     conversation.establish();
-    this.#meetings.set(name, conversation);
     return conversation;
   }
 
@@ -153,7 +161,6 @@ export class Switchboard implements AsyncDisposable {
     state: "unknown" | "connecting",
   ): Call {
     const { ids, trace, callbacks, policy } = this.core;
-    this.requireRoom();
     const bot = options.bot ?? this.newIdentity();
     const call = new Call(
       { ...options, bot, callConnectionId: ids.guid() },
@@ -178,7 +185,10 @@ export class Switchboard implements AsyncDisposable {
     return call;
   }
 
-  /** Throws 429/8516 when there are as many calls as the policy allows. */
+  /**
+   * Throws 429/8516 when there are as many calls as the policy allows. Asked before a conversation
+   * is made or a ringing call taken, for which nobody would care after a refusal.
+   */
   requireRoom(): void {
     if (this.#calls.size >= this.core.policy.callLimit) throw refusal.throttled();
   }
@@ -270,6 +280,11 @@ export class Switchboard implements AsyncDisposable {
     for (const conversation of conversations) conversation.close();
     for (const { bridge } of conversations) bridge[Symbol.dispose]();
     await Promise.allSettled(legs.map((leg) => leg.hangUp()));
+  }
+
+  #runningMeeting(name: string): Conversation | undefined {
+    const conversations = [...this.#conversations.values()];
+    return conversations.find(({ meeting, isEnding }) => meeting === name && !isEnding);
   }
 
   /** BYE to every leg, without waiting long for those who do not answer it. */
