@@ -197,3 +197,11 @@ test("who connects to a room while its call ends gets a call of its own", async 
   );
   expect(new Set(ids).size).toBe(1);
 });
+
+test("a caller redirected to where the call comes from is hung up, and so is whoever answers", async () => {
+  await using lab = await startTestLab();
+  const { leg, context } = await lab.ring();
+  await client(lab).redirectCall(context, { targetParticipant: { phoneNumber: leg.from } });
+  await until(() => leg.isEnded);
+  expect(lab.gateway.dialled[0]?.leg.isEnded).toBe(true);
+});

@@ -200,13 +200,15 @@ export class Switchboard implements AsyncDisposable {
   }
 
   /**
-   * Puts a leg into a conversation and watches for its end. A conversation that ends takes nobody:
-   * the leg is hung up, as nobody else would do it, and the caller hears of it by an exception.
+   * Puts a leg into a conversation and watches for its end. A conversation that ends takes nobody,
+   * none takes a second leg of one name: the leg is hung up, as nobody else would do it, and the
+   * caller hears of it by an exception.
    */
   attach(conversation: Conversation, identifier: Identifier, leg: PstnLeg): Participant {
-    if (conversation.isEnding) {
-      this.core.background.run("late leg", () => leg.hangUp());
-      throw new PstnRefusal("The call has ended.", { code: 487, subCode: 8542 });
+    const refused = refusedJoin(conversation, identifier);
+    if (refused !== undefined) {
+      this.core.background.run("refused leg", () => leg.hangUp());
+      throw refused;
     }
     const participant = conversation.join(identifier, leg);
     this.core.background.run("leg", async (signal) => {
@@ -349,6 +351,14 @@ export class Switchboard implements AsyncDisposable {
     const sipHeaders = entries.length === 0 ? undefined : Object.fromEntries(entries);
     return definedOnly({ sipHeaders, voipHeaders: hasVoip ? voipHeaders : undefined });
   }
+}
+
+function refusedJoin(conversation: Conversation, identifier: Identifier): PstnRefusal | undefined {
+  if (conversation.isEnding) {
+    return new PstnRefusal("The call has ended.", { code: 487, subCode: 8542 });
+  }
+  if (conversation.find(identifier)?.leg === undefined) return undefined;
+  return new PstnRefusal("Already in the call.", { code: 409, subCode: 8519 });
 }
 
 function plainBase64(text: string): string {
