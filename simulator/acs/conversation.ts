@@ -11,6 +11,8 @@ export interface Participant {
   readonly leg?: PstnLeg;
   isMuted: boolean;
   isOnHold: boolean;
+  /** True while a transfer of this participant is pending: another, or a move, is refused. */
+  isTransferring: boolean;
 }
 
 export interface ConversationOptions {
@@ -108,6 +110,7 @@ export class Conversation {
       ...(leg === undefined ? {} : { leg }),
       isMuted: false,
       isOnHold: false,
+      isTransferring: false,
     };
     this.#participants.set(identifier.rawId, participant);
     if (leg !== undefined) this.bridge.attach(identifier.rawId, leg);

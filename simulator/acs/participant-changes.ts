@@ -134,7 +134,7 @@ function move(board: Switchboard, request: OperationRequest): Reply {
   const { body, ids } = request;
   const call = board.findEstablished(ids[0] ?? "");
   const fromCall = body.text("fromCall");
-  const origin = board.find(fromCall);
+  const origin = board.findEstablished(fromCall);
   if (origin === call) throw refusal.invalidField("fromCall");
   const targets = body
     .list("targetParticipants")
@@ -143,6 +143,7 @@ function move(board: Switchboard, request: OperationRequest): Reply {
   const moving = targets.map((target) => {
     const participant = origin.conversation.find(target);
     if (participant?.leg === undefined) throw refusal.participantNotFound();
+    if (participant.isTransferring) throw refusal.transferPending();
     return participant;
   });
   const address = readAddress(board, request);

@@ -205,3 +205,16 @@ test("a caller redirected to where the call comes from is hung up, and so is who
   await until(() => leg.isEnded);
   expect(lab.gateway.dialled[0]?.leg.isEnded).toBe(true);
 });
+
+test("nobody is moved out of a call that ends", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await answer(lab);
+  const { callConnectionId = "" } = await callConnection.getCallConnectionProperties();
+  const created = await client(lab).createCall(INVITE, callbacks(lab));
+  await lab.application.event("CallConnected", 1);
+  using _hangingUp = slowly(leg);
+  await callConnection.hangUp(true);
+  const caller = { phoneNumber: leg.from };
+  const attempt = created.callConnection.moveParticipants([caller], callConnectionId);
+  await expect(attempt).rejects.toMatchObject({ statusCode: 400, code: "8528" });
+});

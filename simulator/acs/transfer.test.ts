@@ -5,16 +5,17 @@ import { startTestLab, type TestLab } from "./testing/lab.ts";
 import { refusalOf } from "./testing/sdk.ts";
 
 const COLLEAGUE = { phoneNumber: "+14255550177" };
+const CALLER = { phoneNumber: "+14255550100" };
 const HUMAN = { phoneNumber: "+18005550150" };
 
-async function connect(lab: TestLab) {
+async function connect(lab: TestLab, { from = CALLER.phoneNumber, nth = 0 } = {}) {
   const client = new CallAutomationClient(lab.acs.connectionString, {
     allowInsecureConnection: true,
     retryOptions: { maxRetries: 0 },
   });
-  const { leg, context } = await lab.ring();
+  const { leg, context } = await lab.ring({ from });
   const { callConnection } = await client.answerCall(context, `${lab.application.url}/callbacks`);
-  await lab.application.event("CallConnected");
+  await lab.application.event("CallConnected", nth);
   return { leg, callConnection };
 }
 
@@ -243,4 +244,59 @@ test("in a group call the one who is named moves and the others stay", async () 
   expect(updated.data["participants"]).toHaveLength(2);
   const { callConnectionState } = await callConnection.getCallConnectionProperties();
   expect([callConnectionState, leg.isEnded]).toEqual(["connected", false]);
+});
+
+/** A transfer of the caller that is under way, with two applications in the call. */
+async function connectTwo(lab: TestLab) {
+  const client = new CallAutomationClient(lab.acs.connectionString, {
+    allowInsecureConnection: true,
+    retryOptions: { maxRetries: 0 },
+  });
+  const { leg, callConnection } = await connect(lab);
+  const { serverCallId = "" } = await callConnection.getCallConnectionProperties();
+  const locator = { kind: "serverCallLocator", id: serverCallId } as const;
+  const second = await client.connectCall(locator, `${lab.application.url}/second`);
+  await lab.application.event("CallConnected", 1);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  leg.onTransfer = () => promise;
+  await callConnection.transferCallToParticipant(HUMAN, { transferee: CALLER });
+  return { callConnection, second: second.callConnection, accept: resolve };
+}
+
+test("another application can neither transfer nor move who is being transferred", async () => {
+  await using lab = await startTestLab();
+  const { callConnection, second, accept } = await connectTwo(lab);
+  const elsewhere = await connect(lab, { from: COLLEAGUE.phoneNumber, nth: 2 });
+  const { callConnectionId = "" } = await callConnection.getCallConnectionProperties();
+  const pending = { statusCode: 409, code: "8607" };
+  const transfer = second.transferCallToParticipant(HUMAN, { transferee: CALLER });
+  expect(await refusalOf(transfer)).toMatchObject(pending);
+  const move = elsewhere.callConnection.moveParticipants([CALLER], callConnectionId);
+  expect(await refusalOf(move)).toMatchObject(pending);
+  accept();
+  await lab.application.event("CallTransferAccepted");
+});
+
+test("who was not transferred after all can be moved", async () => {
+  await using lab = await startTestLab();
+  const { leg, callConnection } = await connect(lab);
+  const elsewhere = await connect(lab, { from: COLLEAGUE.phoneNumber, nth: 1 });
+  leg.onTransfer = () =>
+    Promise.reject(new PstnRefusal("Decline", { code: 603, subCode: 560_603 }));
+  await callConnection.transferCallToParticipant(HUMAN);
+  await lab.application.event("CallTransferFailed");
+  const { callConnectionId = "" } = await callConnection.getCallConnectionProperties();
+  await elsewhere.callConnection.moveParticipants([CALLER], callConnectionId);
+  const { data } = await lab.application.event("MoveParticipantSucceeded");
+  expect(data["participant"]).toMatchObject({ rawId: "4:+14255550100" });
+});
+
+test("a transfer accepted after its application left takes the caller out for the others", async () => {
+  await using lab = await startTestLab();
+  const { callConnection, accept } = await connectTwo(lab);
+  await callConnection.hangUp(false);
+  await lab.application.event("CallDisconnected");
+  accept();
+  const { path } = await lab.application.event("CallDisconnected", 1);
+  expect(path).toBe("/second");
 });

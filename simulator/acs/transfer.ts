@@ -1,5 +1,5 @@
 import { type Call, SUCCESS } from "./call.ts";
-import type { Participant } from "./conversation.ts";
+import type { Conversation, Participant } from "./conversation.ts";
 import { readCustomHeaders } from "./custom-context.ts";
 import { dial } from "./dial.ts";
 import { strike } from "./fault-strike.ts";
@@ -41,10 +41,11 @@ function transferToParticipant(board: Switchboard, request: OperationRequest): R
   const { body } = request;
   const call = board.findEstablished(request.ids[0] ?? "");
   const transfer = readTransfer(board, call, body);
-  if (call.state === "transferring") throw refusal.transferPending();
+  const { transferee, operationContext } = transfer;
+  if (call.state === "transferring" || transferee.isTransferring) throw refusal.transferPending();
   call.move("transferring");
+  transferee.isTransferring = true;
   board.core.background.run("transfer", (signal) => carryOut(board, { call, transfer, signal }));
-  const { operationContext } = transfer;
   return { status: 202, body: operationContext === undefined ? {} : { operationContext }, call };
 }
 
@@ -89,6 +90,8 @@ async function carryOut(
   } catch (error) {
     await failed(board, { call, transfer, error });
     return;
+  } finally {
+    transferee.isTransferring = false;
   }
   await accepted(board, call, transfer);
 }
@@ -119,8 +122,11 @@ async function joinApplication(
 }
 
 async function accepted(board: Switchboard, call: Call, transfer: Transfer): Promise<void> {
-  if (call.isOver) return;
+  const { conversation } = call;
   const { transferee, target, operationContext, url } = transfer;
+  if (conversation.isEnding) return;
+  // The application may have left meanwhile; the others go on without the transferee all the same.
+  if (call.isOver) return takeOut(board, conversation, transferee);
   call.move("transferAccepted");
   call.emit("CallTransferAccepted", {
     operationContext,
@@ -130,15 +136,20 @@ async function accepted(board: Switchboard, call: Call, transfer: Transfer): Pro
   });
   const subCode = board.core.policy.transferredSubCode;
   const result = { ...ENDED_BY_APPLICATION, subCode };
-  const others = call.conversation.legs.filter((entry) => entry !== transferee);
-  if (others.length === 0) {
-    await board.end(call.conversation, result);
-    return;
-  }
+  const others = conversation.legs.filter((entry) => entry !== transferee);
+  if (others.length === 0) return board.end(conversation, result);
   call.move("connected");
-  const isHere = call.conversation.leave(transferee.identifier);
-  call.conversation.announce();
-  if (isHere) await transferee.leg.hangUp();
+  return takeOut(board, conversation, transferee);
+}
+
+async function takeOut(
+  board: Switchboard,
+  conversation: Conversation,
+  { identifier, leg }: Transfer["transferee"],
+): Promise<void> {
+  const isHere = conversation.leave(identifier);
+  board.settle(conversation);
+  if (isHere) await leg.hangUp();
 }
 
 async function failed(
