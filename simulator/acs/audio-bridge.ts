@@ -64,6 +64,7 @@ export class AudioBridge implements Disposable {
   readonly #each = new Set<(frame: BridgeFrame & { rawId: string }) => void>();
   readonly #digits = new Set<(rawId: string, digit: string) => void>();
   readonly #ticks = new Set<(parts: readonly TickPart[]) => void>();
+  readonly #leavers = new Set<(rawId: string) => void>();
   #ticker: Timer | undefined;
 
   constructor(options: AudioBridgeOptions) {
@@ -91,7 +92,8 @@ export class AudioBridge implements Disposable {
 
   detach(rawId: string): void {
     this.#ports.get(rawId)?.stop();
-    this.#ports.delete(rawId);
+    const wasThere = this.#ports.delete(rawId);
+    if (wasThere) for (const listener of this.#leavers) listener(rawId);
     this.#chooseMode();
   }
 
@@ -146,6 +148,12 @@ export class AudioBridge implements Disposable {
   onDigit(listener: (rawId: string, digit: string) => void): () => void {
     this.#digits.add(listener);
     return () => void this.#digits.delete(listener);
+  }
+
+  /** Whoever is no longer heard because they left. */
+  onLeave(listener: (rawId: string) => void): () => void {
+    this.#leavers.add(listener);
+    return () => void this.#leavers.delete(listener);
   }
 
   /** A muted participant is heard by nobody; one on hold hears only what is played to it alone. */

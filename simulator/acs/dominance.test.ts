@@ -18,3 +18,10 @@ test("who raises the voice takes the place of a quiet one, within a few frames",
   expect(heard.at(-1)).toBe(true);
   expect(dominance.hear("a", frame(0))).toBe(false);
 });
+
+test("who has left takes nobody's place", () => {
+  const dominance = new Dominance(1);
+  for (let n = 0; n < 20; n++) dominance.hear("a", frame(1000));
+  dominance.forget("a");
+  expect(dominance.hear("b", frame(10))).toBe(true);
+});

@@ -18,6 +18,11 @@ export class Dominance {
     return this.#rank(speaker, level) < this.#limit;
   }
 
+  /** Of somebody who has left, so that the place is free. */
+  forget(speaker: string): void {
+    this.#levels.delete(speaker);
+  }
+
   /** How many are louder; of equals the one who was there first. */
   #rank(speaker: string, level: number): number {
     let rank = 0;

@@ -158,6 +158,7 @@ export class MediaStream {
         ? bridge.onEach(heard)
         : bridge.onMixed(heard, (source) => source !== this.#source && source.rawId !== undefined),
     );
+    this.#stops.push(bridge.onLeave((rawId) => this.#forget(rawId)));
     if (sendsDigits)
       this.#stops.push(bridge.onDigit((_rawId, digit) => this.#sendDigit(socket, digit)));
   }
@@ -182,6 +183,11 @@ export class MediaStream {
     );
     this.#framesSent++;
     this.#maybeDrop(socket);
+  }
+
+  #forget(speaker: string): void {
+    this.#dominance.forget(speaker);
+    this.#resamplers.delete(speaker);
   }
 
   #resample(speaker: string, samples: Int16Array): Int16Array {

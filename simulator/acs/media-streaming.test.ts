@@ -323,6 +323,24 @@ test("a fifth speaker is heard once louder than one of the four before", async (
   expect(message["audioData"]).toMatchObject({ participantRawID: "4:+14255550205" });
 });
 
+test("speakers who have left keep nobody from being heard", async () => {
+  await using lab = await startTestLab();
+  const { leg } = await connect(lab, { audioChannelType: "unmixed" });
+  const stream = await lab.application.stream();
+  await lab.application.event("MediaStreamingStarted");
+  const { conversation } = lab.acs.calls[0] ?? unreachable();
+  for (let speaker = 1; speaker <= 4; speaker++) {
+    const loud = new MemoryLeg(`${speaker}`, LEG);
+    const identifier = identifierOf(`4:+1425555020${speaker}`);
+    conversation.join(identifier, loud);
+    loud.speak(LOUD);
+    conversation.leave(identifier);
+  }
+  leg.speak(TONE);
+  const message = await lab.application.message(stream, "AudioData", 4);
+  expect(message["audioData"]).toMatchObject({ participantRawID: "4:+14255550100" });
+});
+
 test("audio of two sources is mixed for the caller", async () => {
   await using lab = await startTestLab();
   const { leg } = await connect(lab);

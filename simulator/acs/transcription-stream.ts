@@ -1,4 +1,4 @@
-import type { WebSocket } from "ws";
+import { WebSocket } from "ws";
 import type { Call } from "./call.ts";
 import type { Core } from "./core.ts";
 import type { TranscriptionOptions } from "./media-options.ts";
@@ -36,10 +36,14 @@ export class TranscriptionStream implements AsyncDisposable {
       "x-ms-call-correlation-id": this.#call.conversation.correlationId,
       ...(await issuer.authorization()),
     };
+    if (this.isClosing) throw new Error("transcription stopped before the socket opened");
     const socket = outbound.webSocket(this.#options.transportUrl, headers);
     this.#socket = socket;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    socket.on("open", resolve);
+    socket.on("open", () => {
+      this.#begin();
+      resolve();
+    });
     socket.on("error", reject);
     socket.on("close", (code) => {
       this.#record("close", { code });
@@ -47,11 +51,6 @@ export class TranscriptionStream implements AsyncDisposable {
       if (!this.isClosing) lost();
     });
     await promise;
-    this.#sendMetadata();
-    const { bridge } = this.#call.conversation;
-    this.#unlisten = bridge.onEach(({ rawId, samples }) =>
-      this.#earOf(rawId)?.accept(samples, 8000),
-    );
   }
 
   /** Goes on in another language, with new metadata and new ears. */
@@ -70,6 +69,14 @@ export class TranscriptionStream implements AsyncDisposable {
     socket?.once("close", () => timer.cancel());
     if (socket === undefined || socket.readyState === socket.CLOSED) timer.cancel();
     await this.#forgetEars();
+  }
+
+  #begin(): void {
+    this.#sendMetadata();
+    const { bridge } = this.#call.conversation;
+    this.#unlisten = bridge.onEach(({ rawId, samples }) =>
+      this.#earOf(rawId)?.accept(samples, 8000),
+    );
   }
 
   async #forgetEars(): Promise<void> {
@@ -131,8 +138,8 @@ export class TranscriptionStream implements AsyncDisposable {
 
   #send(kind: string, content: Record<string, unknown>): void {
     const socket = this.#socket;
-    if (socket?.readyState !== socket?.OPEN) return;
-    socket?.send(JSON.stringify({ kind, ...content }));
+    if (this.isClosing || socket?.readyState !== WebSocket.OPEN) return;
+    socket.send(JSON.stringify({ kind, ...content }));
     this.#record(kind, content);
   }
 

@@ -1,5 +1,6 @@
 import { CallAutomationClient, StreamingData } from "@azure/communication-call-automation";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { Outbound } from "./outbound.ts";
 import { startTestLab, type TestLab } from "./testing/lab.ts";
 import { refusalOf } from "./testing/sdk.ts";
 import { FakeSpeech } from "./testing/speech.ts";
@@ -134,4 +135,25 @@ test("a transcription socket that breaks is reported", async () => {
   stream.socket.terminate();
   const { data } = await lab.application.event("TranscriptionFailed");
   expect(data).toMatchObject({ resultInformation: { code: 500, subCode: 8578 } });
+});
+
+test("transcription stopped before its socket was dialled dials and sends nothing", async () => {
+  await using lab = await startTestLab({ recognise: new FakeSpeech().recognise });
+  const { media } = await connect(lab, { startTranscription: false });
+  await lab.application.event("ParticipantsUpdated"); // From here on only the stream asks for a token.
+  const { promise, resolve } = Promise.withResolvers<Record<string, string>>();
+  vi.spyOn(lab.acs.issuer, "authorization").mockReturnValueOnce(promise);
+  const dialled = vi.spyOn(Outbound.prototype, "webSocket");
+  onTestFinished(() => dialled.mockRestore());
+  await media.startTranscription({ locale: "en-US" });
+  await media.updateTranscription("de-DE");
+  await lab.application.event("TranscriptionUpdated");
+  await media.stopTranscription();
+  resolve({});
+  await lab.application.event("TranscriptionStopped");
+  expect(dialled).not.toHaveBeenCalled();
+  const sent = lab.trace.events.filter(
+    (event) => event.type === "socket" && event.service === "transcription",
+  );
+  expect(sent).toEqual([]);
 });
