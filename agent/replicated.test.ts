@@ -46,10 +46,13 @@ function behaviour(open: Open) {
   }
 
   /** A survivor, and the call of a replica that is gone; its media socket is reported lost. */
-  async function startSurvivor(options: CallServiceOptions, lost = LOST) {
+  async function startSurvivor(options: CallServiceOptions, lost = LOST, hasRecord = false) {
     const stack = new AsyncDisposableStack();
     const replicas = await open(stack);
     const world = stack.use(await startWorld({ replicas, calls: options }));
+    const { store } = world.agent;
+    if (hasRecord) store.startCall({ ...CALLER, id: "lost-call", at: new Date() });
+    store.closeInterrupted(new Date());
     await replicas.directory.claim("lost-call", lost);
     const url = `${world.agent.url}/callbacks/lost-call`;
     const { status } = await post(url, batch("MediaStreamingFailed"));
@@ -109,6 +112,28 @@ function behaviour(open: Open) {
       customerId: "C-1042",
     });
     await until(async () => (await replicas.directory.holder("lost-call")) === undefined);
+  });
+
+  test("a caller whom the replica had itself, before it was restarted, gets a human", async () => {
+    await using survivor = await startSurvivor({ state: "connected" }, LOST, true);
+    const { calls, agent, url, record } = survivor;
+    const { body } = await calls.request(/:transferToParticipant$/);
+    const { operationContext } = body;
+    await post(url, batch("CallTransferAccepted", { operationContext }));
+    await post(url, batch("CallDisconnected"));
+    await until(() => agent.activeCalls === 0);
+    expect(record()).toMatchObject({ outcome: "escalated" });
+  });
+
+  test("a customer id that is in no database of ours travels with the caller", async () => {
+    const context = { customerId: "C-9999", transferReason: "billing" };
+    const note = JSON.stringify({
+      connectionId: CONNECTION_ID,
+      incoming: { ...CALLER, context, callerNumber: "anonymous" },
+    });
+    await using survivor = await startSurvivor({ state: "connected" }, { ...LOST, note });
+    const { body } = await survivor.calls.request(/:transferToParticipant$/);
+    expect(JSON.stringify(body["customCallingContext"])).toContain("C-9999");
   });
 
   test("where no human can be had the call is hung up, not left in silence", async () => {

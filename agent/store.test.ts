@@ -127,6 +127,18 @@ test("a killed process loses no finished turn, and its call is closed as interru
   expect(store.call("call-1")?.outcome).toBe("interrupted");
 });
 
+test("a call that goes on after its end was written keeps its turns", () => {
+  using store = Store.open(":memory:");
+  store.startCall(START);
+  store.addTurn("call-1", { role: "caller", text: "Hi", at: NOON });
+  store.closeInterrupted(NOON);
+  store.startCall(START);
+  expect(store.call("call-1")).toMatchObject({ endedAt: undefined, outcome: undefined });
+  store.endCall("call-1", { outcome: "escalated", at: NOON });
+  expect(store.call("call-1")?.outcome).toBe("escalated");
+  expect(store.turns("call-1")).toHaveLength(1);
+});
+
 test("disposing twice is fine", () => {
   const store = Store.open(":memory:");
   store[Symbol.dispose]();

@@ -136,9 +136,13 @@ export class Store implements Disposable {
     return rows.length === 1 ? asCustomer(rows[0]) : undefined;
   }
 
+  /** A call that is known already goes on: it has come back from another replica, or a dead process. */
   startCall({ id, correlationId, callerNumber, customerId, transferReason, at }: CallStart): void {
     const columns = "id, correlation_id, caller_number, customer_id, transfer_reason, started_at";
-    this.#statement(`INSERT INTO calls (${columns}) VALUES (?, ?, ?, ?, ?, ?)`).run(
+    const goOn = "ended_at = NULL, outcome = NULL, detail = NULL, summary = NULL";
+    this.#statement(
+      `INSERT INTO calls (${columns}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET ${goOn}`,
+    ).run(
       id,
       correlationId,
       callerNumber,

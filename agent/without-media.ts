@@ -43,7 +43,7 @@ export async function handToHuman(options: MuteCall, detail: string): Promise<Co
       config: config.escalation,
       lingerMs: 0,
       context: incoming.context,
-      customerId: customer?.id,
+      customerId: customer?.id ?? incoming.context.customerId,
       logger,
       ids,
       say: () => Promise.resolve(),
