@@ -1,5 +1,6 @@
 import type { WebSocket } from "ws";
 import type { Call } from "./call.ts";
+import { attempt, bestEffort, type CallRecorder } from "./call-record.ts";
 import type { Config } from "./config.ts";
 import { Conversation, type ConversationEnd } from "./conversation.ts";
 import { type EscalationRequest, escalate } from "./escalation.ts";
@@ -60,6 +61,7 @@ async function keepRecord(
   work: (call: AttendedCall) => Promise<ConversationEnd>,
 ): Promise<void> {
   const { call, store, logger, date, incoming } = options;
+  const record = bestEffort(store, logger);
   const { context, correlationId, callerNumber } = incoming;
   using stage = Stage.call(call.id);
   stage.message({ id: incoming.eventId, type: "IncomingCall" }, "eventgrid");
@@ -67,10 +69,10 @@ async function keepRecord(
   let end: ConversationEnd = { outcome: "failed" };
   try {
     // Before answering: the caller must not wait, in silence, for a database.
-    const customer = findCustomer(store, incoming);
+    const customer = attempt("customer", () => findCustomer(store, incoming), logger);
     const customerId = customer?.id ?? context.customerId;
     const { transferReason } = context;
-    store.startCall({
+    record.startCall({
       id: call.id,
       correlationId,
       callerNumber,
@@ -79,14 +81,14 @@ async function keepRecord(
       at: date(),
     });
     logger.info({ knownCustomer: customer !== undefined }, "call begins");
-    end = await work({ ...options, customer, stage });
+    end = await work({ ...options, customer, stage, record });
   } catch (error) {
     logger.error({ err: describeError(error) }, "call failed");
     end = { outcome: call.signal.aborted ? "caller-left" : "failed" };
   }
   await leave(options);
   const { outcome, detail, summary } = endOf(call, end);
-  store.endCall(call.id, { outcome, detail, summary, at: date() });
+  record.endCall(call.id, { outcome, detail, summary, at: date() });
   stage.set({ "call.outcome": outcome });
   countCall(outcome);
   logger.info({ outcome, detail }, "call ended");
@@ -109,6 +111,8 @@ async function leave({ call, config }: CallSessionOptions): Promise<void> {
 interface AttendedCall extends CallSessionOptions {
   readonly customer: Customer | undefined;
   readonly stage: Stage;
+  /** Of this call; the store itself may throw. */
+  readonly record: CallRecorder;
 }
 
 /** The header names the customer; without one that is known, the number they call from does. */
@@ -239,7 +243,7 @@ type Ground = ReturnType<typeof groundOf>;
 
 /** What both kinds of conversation stand on. */
 function groundOf(options: AttendedCall, media: MediaStream) {
-  const { call, config, incoming, store, logger, ids, date, now, customer, stage, closing } =
+  const { call, config, incoming, record, logger, ids, date, now, customer, stage, closing } =
     options;
   const { context } = incoming;
   const system = systemMessages(config.conversation.company, customer, context);
@@ -251,7 +255,7 @@ function groundOf(options: AttendedCall, media: MediaStream) {
     greeting: helloOf(options),
     media,
     toolbox: openToolbox({ customer }),
-    transcript: new Transcript({ store, callId: call.id, system, date }),
+    transcript: new Transcript({ store: record, callId: call.id, system, date }),
     escalate: (request: EscalationRequest, say: (text: string) => Promise<void>) =>
       escalate(request, { ...handOver, say }),
     logger,

@@ -209,16 +209,30 @@ export class Calls implements AsyncDisposable {
   }
 
   #run(call: Call, ownership: Ownership, work: Work): void {
-    this.#active.set(call.id, { call, done: this.#attend(call, ownership, work) });
+    const done = this.#attend(call, ownership, work).catch((error: unknown) => {
+      // One call's fault must not end the process, and every other call with it.
+      this.#options.logger.error({ callId: call.id, err: describeError(error) }, "call broke");
+    });
+    this.#active.set(call.id, { call, done });
   }
 
   async #attend(call: Call, ownership: Ownership, work: Work): Promise<void> {
+    await using _ownership = ownership;
+    try {
+      // No event of the call may reach another replica before the directory knows whose it is.
+      await ownership.claimed;
+      await work(this.#sessionOf(call));
+    } finally {
+      this.#byToken.delete(call.mediaToken);
+      this.#active.delete(call.id);
+      this.#remember(call.id);
+    }
+  }
+
+  #sessionOf(call: Call): Parameters<Work>[0] {
     const { config, store, model, phrases, publicUrl, mediaUrl } = this.#options;
     const { date = () => new Date(), now = () => performance.now() } = this.#options;
-    await using _ownership = ownership;
-    // No event of the call may reach another replica before the directory knows whose it is.
-    await ownership.claimed;
-    await work({
+    return {
       call,
       config,
       store,
@@ -231,10 +245,7 @@ export class Calls implements AsyncDisposable {
       date,
       now,
       closing: this.#closing.signal,
-    });
-    this.#byToken.delete(call.mediaToken);
-    this.#active.delete(call.id);
-    this.#remember(call.id);
+    };
   }
 
   #reject({ incomingCallContext }: IncomingCall): void {

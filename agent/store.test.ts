@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempDisposableSync, mkdtempSync, readdirSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { type Customer, Store } from "./store.ts";
 
@@ -125,6 +126,48 @@ test("a killed process loses no finished turn, and its call is closed as interru
   expect(store.closeInterrupted(NOON)).toBe(1);
   expect(store.turns("call-1").map(({ text }) => text)).toEqual(["turn 1", "turn 2", "turn 3"]);
   expect(store.call("call-1")?.outcome).toBe("interrupted");
+});
+
+test("a disk that takes no page is found by the check", async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), "agent-full-"));
+  const program = `
+    import { Store } from ${JSON.stringify(new URL("store.ts", import.meta.url).href)};
+    const store = Store.open(${JSON.stringify(join(folder.path, "calls.db"))});
+    store.check();
+    process.stdout.write("writable\\n");
+    process.stdin.once("data", () => {
+      try {
+        store.check();
+        process.stdout.write("writable\\n", () => process.exit());
+      } catch (error) {
+        process.stdout.write(error.message, () => process.exit());
+      }
+    });
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program]);
+  const [first] = await once(child.stdout, "data");
+  expect(String(first)).toBe("writable\n");
+  // No file of the process may grow beyond nothing: every page is refused.
+  execFileSync("prlimit", [`--pid=${child.pid}`, "--fsize=0"]);
+  child.stdin.write("again");
+  const [second] = await once(child.stdout, "data");
+  expect(String(second)).toMatch(/full|I\/O/);
+  await once(child, "exit");
+});
+
+test("checking leaves no more than one row", () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), "agent-check-"));
+  using store = Store.open(join(folder.path, "calls.db"));
+  store.check();
+  store.check();
+  using database = new DatabaseSync(join(folder.path, "calls.db"));
+  expect(database.prepare("SELECT count(*) AS rows FROM checks").get()).toEqual({ rows: 1 });
+});
+
+test("a call that has no record keeps no turn", () => {
+  using store = Store.open(":memory:");
+  store.addTurn("forgotten", { role: "caller", text: "Hi", at: NOON });
+  expect(store.turns("forgotten")).toEqual([]);
 });
 
 test("a call that goes on after its end was written keeps its turns", () => {

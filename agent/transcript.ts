@@ -1,5 +1,6 @@
+import type { CallRecorder } from "./call-record.ts";
 import type { Message } from "./llm.ts";
-import type { Store, Turn } from "./store.ts";
+import type { Turn } from "./store.ts";
 import type { ToolResult } from "./tools.ts";
 
 /** Messages beyond this are forgotten, oldest first; the system messages stay. */
@@ -10,7 +11,7 @@ const MESSAGE_LIMIT = 60;
  * the caller heard of the agent. Each turn is stored when it ends, so a crash loses no earlier one.
  */
 export class Transcript {
-  readonly #store: Store;
+  readonly #store: Pick<CallRecorder, "addTurn">;
   readonly #callId: string;
   readonly #date: () => Date;
   readonly #system: readonly Message[];
@@ -19,7 +20,7 @@ export class Transcript {
   lastCallerText = "";
 
   constructor(options: {
-    store: Store;
+    store: Pick<CallRecorder, "addTurn">;
     callId: string;
     system: readonly Message[];
     date: () => Date;
