@@ -153,7 +153,7 @@ interface AudioLine {
   listen: (samples: Uint8Array) => void;
 }
 
-function openLine({ config, now, logger }: CallSessionOptions, socket: WebSocket): AudioLine {
+function openLine({ call, config, now, logger }: CallSessionOptions, socket: WebSocket): AudioLine {
   const { rateHz } = config.media;
   const media = new MediaStream(socket, {
     ...config.media,
@@ -167,6 +167,7 @@ function openLine({ config, now, logger }: CallSessionOptions, socket: WebSocket
     },
   });
   const line: AudioLine = { media, listen: () => {} };
+  call.onMediaReturned((returned) => media.attach(returned));
   return line;
 }
 
@@ -220,8 +221,6 @@ async function converseInRealtime(
   ground: Ground,
 ): Promise<ConversationEnd | undefined> {
   const { call, config, customer, incoming, logger } = options;
-  const { media } = line;
-  call.onMediaReturned((returned) => media.attach(returned));
   await waitUntilConnected(options);
   try {
     return await new RealtimeConversation({

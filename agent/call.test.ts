@@ -1,5 +1,6 @@
 import { CallAutomationClient } from "@azure/communication-call-automation";
 import { expect, test } from "vitest";
+import { WebSocket } from "ws";
 import { Call } from "./call.ts";
 import { parseMidCallEvents } from "./events.ts";
 import { createLogger } from "./telemetry.ts";
@@ -212,6 +213,22 @@ test("hanging up ends the call for everybody, once", async () => {
   expect(paths.filter((path) => path.endsWith(":terminate"))).toEqual([
     `/calling/callConnections/${CONNECTION_ID}:terminate`,
   ]);
+});
+
+test("a media socket that came back before anybody listened is not forgotten", async () => {
+  await using line = await openLine();
+  const { OPEN, CLOSED } = WebSocket;
+  const lost = { OPEN, readyState: OPEN as number, close: () => {} };
+  const first = lost as WebSocket;
+  const second = { ...lost } as WebSocket;
+  expect(line.call.attachMedia(first, undefined)).toBe(true);
+  lost.readyState = CLOSED;
+  expect(line.call.attachMedia(second, undefined)).toBe(true);
+  expect(await line.call.media).toBe(first);
+  const returned: unknown[] = [];
+  line.call.onMediaReturned((back) => returned.push(back));
+  line.call.onMediaReturned((back) => returned.push(back));
+  expect(returned).toEqual([second]);
 });
 
 test("a failure of media streaming is reported", async () => {

@@ -79,6 +79,8 @@ export class Call {
   readonly #mediaFailed = Promise.withResolvers<undefined>();
   #onEvent: ((event: MidCallEvent) => void) | undefined;
   #onMediaReturned: ((socket: WebSocket) => void) | undefined;
+  /** Came back before anybody wanted to know. */
+  #returned: WebSocket | undefined;
   readonly #isOurs: () => Promise<boolean>;
   readonly #adopted = Promise.withResolvers<void>();
   #lost = false;
@@ -133,9 +135,14 @@ export class Call {
     return Promise.race([this.#media.promise, this.#mediaFailed.promise]);
   }
 
-  /** Called with the socket of every later connection: the service lost the one before. */
+  /**
+   * Called with the socket of every later connection: the service lost the one before. At once, if
+   * that was before somebody listened.
+   */
   onMediaReturned(listener: (socket: WebSocket) => void): void {
     this.#onMediaReturned = listener;
+    if (this.#returned !== undefined) listener(this.#returned);
+    this.#returned = undefined;
   }
 
   /** Answers with bidirectional media streaming. Throws the SDK's RestError when refused. */
@@ -215,7 +222,8 @@ export class Call {
     const belongs = this.#connectionId === undefined || connectionId === this.#connectionId;
     if (this.#state === "ended" || alive || !belongs) return false;
     if (this.#socket === undefined) this.#media.resolve(socket);
-    else this.#onMediaReturned?.(socket);
+    else if (this.#onMediaReturned === undefined) this.#returned = socket;
+    else this.#onMediaReturned(socket);
     this.#socket = socket;
     return true;
   }

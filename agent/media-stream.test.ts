@@ -194,6 +194,33 @@ test("waiting for the end of play-out stops when the socket is gone", async () =
   expect(line.media.pendingMs).toBeGreaterThanOrEqual(0);
 });
 
+test("a socket whose other end answers nothing counts as lost", async () => {
+  await using line = await openLine({ pulseMs: 10 });
+  line.service.pause();
+  await line.media.closed;
+  expect(line.media.open).toBe(false);
+});
+
+test("a socket that is silent and answers is kept", async () => {
+  await using line = await openLine({ pulseMs: 10, graceMs: 0 });
+  let pings = 0;
+  line.service.on("ping", () => {
+    pings += 1;
+  });
+  await until(() => pings > 3);
+  expect(line.media.open).toBe(true);
+});
+
+test("a socket that was gone before the stream began counts as lost", async () => {
+  await using line = await openLine();
+  line.service.terminate();
+  await once(line.service, "close");
+  const options = { rateHz: 16_000, leadMs: 1000, latencyMs: 0, graceMs: 20 };
+  const late = new MediaStream(line.service, { ...options, now: () => 0, onAudio: () => {} });
+  await late.closed;
+  expect(late.open).toBe(false);
+});
+
 test("a runaway writer meets a limit", async () => {
   await using line = await openLine({ leadMs: 100 });
   const writeForEver = () => {

@@ -3,6 +3,7 @@ import {
   createOutboundStopAudioData,
 } from "@azure/communication-call-automation";
 import type { RawData, WebSocket } from "ws";
+import { watchPulse } from "./pulse.ts";
 
 /** What the socket announces before its first audio (Call Automation, audio streaming). */
 interface AudioMetadata {
@@ -19,6 +20,8 @@ export interface MediaStreamOptions {
   readonly latencyMs: number;
   /** How long a lost socket may be missing before the stream counts as closed. */
   readonly graceMs: number;
+  /** A socket without a sign of life is pinged after this long; see {@link watchPulse}. */
+  readonly pulseMs?: number;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly onAudio: (samples: Uint8Array) => void;
@@ -28,6 +31,8 @@ export interface MediaStreamOptions {
 
 /** The largest piece sent at once; the service takes any size. */
 const CHUNK_MS = 100;
+/** The service sends audio every 20 ms, also of a caller who says nothing. */
+const PULSE_MS = 750;
 /** More than this waiting to be spoken is a fault of the caller of {@link MediaStream.write}. */
 const QUEUE_LIMIT_MS = 300_000;
 
@@ -48,6 +53,7 @@ export class MediaStream {
   #playedAt = 0;
   #pump: NodeJS.Timeout | undefined;
   #grace: NodeJS.Timeout | undefined;
+  #unwatch: (() => void) | undefined;
   #open = true;
 
   constructor(socket: WebSocket, options: MediaStreamOptions) {
@@ -58,10 +64,15 @@ export class MediaStream {
   /** Takes the socket with which the service comes back after it lost the one before. */
   attach(socket: WebSocket): void {
     clearTimeout(this.#grace);
+    this.#unwatch?.();
     this.#socket = socket;
     socket.on("message", (data) => this.#receive(data));
     socket.once("close", () => this.#lost(socket));
-    if (this.#open) this.#send();
+    // It may have been lost before anybody listened, while the call was still being answered.
+    if (socket.readyState > socket.OPEN) return this.#lost(socket);
+    if (!this.#open) return;
+    this.#watch(socket);
+    this.#send();
   }
 
   /** Resolves when the socket is gone for good, whoever closed it. */
@@ -181,18 +192,31 @@ export class MediaStream {
     this.#socket?.send(message);
   }
 
+  /** The silence until a socket counts as gone is a part of its time to come back. */
+  #watch(socket: WebSocket): void {
+    const { pulseMs = PULSE_MS } = this.#options;
+    const onGone = () => {
+      this.#lost(socket, 3 * pulseMs);
+      socket.terminate();
+    };
+    this.#unwatch = watchPulse(socket, { intervalMs: pulseMs, onGone });
+  }
+
   /** What the service had queued went with the socket; what waits here goes to the next one. */
-  #lost(socket: WebSocket): void {
+  #lost(socket: WebSocket, silentMs = 0): void {
     if (socket !== this.#socket) return;
+    this.#unwatch?.();
     this.#socket = undefined;
     this.#sentMs = this.playedMs;
     this.#playedAt = this.#options.now() - this.#options.latencyMs;
-    if (this.#open) this.#grace = setTimeout(() => this.#end(), this.#options.graceMs);
+    const graceMs = Math.max(0, this.#options.graceMs - silentMs);
+    if (this.#open) this.#grace = setTimeout(() => this.#end(), graceMs);
   }
 
   #end(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#unwatch?.();
     clearTimeout(this.#pump);
     clearTimeout(this.#grace);
     this.#queue.length = 0;

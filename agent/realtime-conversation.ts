@@ -25,6 +25,7 @@ type Happening =
   | { readonly type: "failed"; readonly failure: ModelFailure }
   | { readonly type: "silence" }
   | { readonly type: "too long" }
+  | { readonly type: "no media" }
   | { readonly type: "closing" };
 
 /**
@@ -51,15 +52,16 @@ export class RealtimeConversation {
 
   /**
    * Resolves with the end of the call, or with nothing where the call lives on without the session,
-   * because that failed or this process has to end.
+   * because that failed, the caller hears nothing any more, or this process has to end.
    */
   async run(): Promise<ConversationEnd | undefined> {
-    const { signal, closing, config } = this.#options;
+    const { signal, closing, config, media } = this.#options;
     const timer = setTimeout(() => this.#happen({ type: "too long" }), config.maxCallMs);
     const wake = () => this.#wake?.();
     const close = () => this.#happen({ type: "closing" });
     signal.addEventListener("abort", wake, { once: true });
     closing.addEventListener("abort", close, { once: true });
+    void media.closed.then(() => this.#happen({ type: "no media" }));
     try {
       using session = await this.#open();
       this.#session = session;
@@ -84,7 +86,7 @@ export class RealtimeConversation {
         logger.warn({ code: happening.failure.code }, "realtime session failed");
         return undefined;
       }
-      if (happening.type === "closing") {
+      if (happening.type === "closing" || happening.type === "no media") {
         this.#cut();
         return undefined;
       }
@@ -197,10 +199,10 @@ export class RealtimeConversation {
       const label = this.#say(text);
       let happening = await this.#next();
       while (!isEndOf(label, happening) && !this.#options.signal.aborted) {
-        if (happening.type === "too long" || happening.type === "closing") later.push(happening);
+        if (LASTING.has(happening.type)) later.push(happening);
         happening = await this.#next();
       }
-      if (happening.type === "failed") later.push(happening);
+      if (LASTING.has(happening.type)) later.push(happening);
       await this.#heardOut();
     } finally {
       this.#happenings.unshift(...later);
@@ -281,7 +283,15 @@ const STALLED: Happening = {
   failure: new ModelFailure("stalled", "nothing came of a response"),
 };
 
+/** What an announcement does not make up for. */
+const LASTING: ReadonlySet<Happening["type"]> = new Set([
+  "too long",
+  "closing",
+  "failed",
+  "no media",
+]);
+
 function isEndOf(label: string | undefined, happening: Happening): boolean {
   if (happening.type === "done") return happening.label === label;
-  return happening.type === "failed";
+  return happening.type === "failed" || happening.type === "no media";
 }
