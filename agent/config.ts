@@ -177,7 +177,7 @@ function readConversation(read: Variables) {
   return {
     company: read.text("AGENT_COMPANY_NAME", ""),
     /** Media socket after the answer; without it the caller would hear nothing. */
-    mediaTimeoutMs: read.integer("AGENT_MEDIA_TIMEOUT_MS", { from: 100, to: 60_000, or: 5000 }),
+    mediaTimeoutMs: read.integer("AGENT_MEDIA_TIMEOUT_MS", { from: 100, to: 60_000, or: 3500 }),
     /** How long a connected media socket waits for a CallConnected that may have been lost. */
     connectedTimeoutMs: read.integer("AGENT_CONNECTED_TIMEOUT_MS", {
       from: 0,
