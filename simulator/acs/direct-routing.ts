@@ -5,6 +5,7 @@ import type { Timers } from "../sip/timers.ts";
 import type { PartyTrace } from "../trace.ts";
 import { Bridges } from "./edge/bridge.ts";
 import type { EdgeCall } from "./edge/call.ts";
+import { parseRoots } from "./edge/chain.ts";
 import {
   Datacenter,
   type DatacenterSettings,
@@ -148,6 +149,7 @@ function createServices(options: DirectRoutingOptions, parts: ServiceParts): Edg
     findings: new Findings(trace),
     health: new TrunkHealth({ clock, trace, policy }),
     datacenters,
+    trustedRoots: parseRoots(options.trustedRoots),
     resolve: options.resolve,
   });
 }

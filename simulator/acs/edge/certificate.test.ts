@@ -12,6 +12,7 @@ import {
 } from "../../certificates.ts";
 import { systemClock } from "../../clock.ts";
 import { type CertificateRules, judgeCertificate, type ShownCertificate } from "./certificate.ts";
+import { issuersOf, parseRoots } from "./chain.ts";
 
 const HOST = "sbc.linecheck.test";
 const clock = systemClock();
@@ -49,8 +50,10 @@ async function shownBy(client: Partial<IssuedCertificate>): Promise<ShownCertifi
   const accepted = once(listener, "secureConnection") as Promise<[TLSSocket]>;
   const socket = connect({ host: "127.0.0.1", port, ...client, rejectUnauthorized: false });
   const [peer] = await accepted;
+  const certificate = peer.getPeerCertificate(true);
   const shown = {
-    raw: peer.getPeerX509Certificate()?.raw,
+    raw: certificate?.raw,
+    issuers: issuersOf(certificate),
     authorizationError: peer.authorized ? undefined : String(peer.authorizationError),
   };
   socket.destroy();
@@ -60,9 +63,14 @@ async function shownBy(client: Partial<IssuedCertificate>): Promise<ShownCertifi
   return shown;
 }
 
+function defaults(): CertificateRules {
+  const trustedRoots = parseRoots([authority.certificate]);
+  return { host: HOST, now: clock.date(), missingKeyUsage: "refuse", trustedRoots };
+}
+
 async function faultOf(client: Partial<IssuedCertificate>, rules: Partial<CertificateRules> = {}) {
-  const all = { host: HOST, now: clock.date(), missingKeyUsage: "refuse" as const, ...rules };
-  return judgeCertificate(await shownBy(client), all).fault;
+  const shown = await shownBy(client);
+  return judgeCertificate(shown, { ...defaults(), ...rules }).fault;
 }
 
 test("a certificate for both uses is good", async () => {
@@ -130,11 +138,7 @@ test("dates are the lab's: a certificate expires when the lab's clock passes its
 
 test("the end of validity comes with every verdict", async () => {
   const shown = await shownBy(await issue({ ...EXPIRED }));
-  const { ends } = judgeCertificate(shown, {
-    host: HOST,
-    now: clock.date(),
-    missingKeyUsage: "refuse",
-  });
+  const { ends } = judgeCertificate(shown, defaults());
   expect(Math.abs((ends?.getTime() ?? 0) - EXPIRED.notAfter.getTime())).toBeLessThan(1000);
 });
 

@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { isSelfSigned, trustedChain } from "./chain.ts";
 
 /** What a border controller's certificate can be refused for. */
 export type CertificateFault =
@@ -21,6 +22,8 @@ export interface CertificateVerdict {
 export interface ShownCertificate {
   /** The leaf, DER. */
   readonly raw: Buffer | undefined;
+  /** What vouches for it, from its issuer upwards, DER; see `issuersOf`. Empty when OpenSSL accepted all. */
+  readonly issuers?: readonly Buffer[];
   /** Node's verdict on the chain, such as `CERT_HAS_EXPIRED`; undefined if accepted. */
   readonly authorizationError: string | undefined;
 }
@@ -30,6 +33,7 @@ export interface CertificateRules {
   readonly host: string;
   readonly now: Date;
   readonly missingKeyUsage: "refuse" | "accept";
+  readonly trustedRoots: readonly X509Certificate[];
 }
 
 const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
@@ -37,7 +41,7 @@ const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 /**
  * Judges a border controller's certificate as Microsoft does, whichever side dialled: chain, dates,
  * host and Server Authentication. OpenSSL asks a client for Client Authentication and so refuses
- * certificates that are legal here; its `INVALID_PURPOSE` is no fault.
+ * certificates that are legal here; its `INVALID_PURPOSE` is no fault, but may hide one.
  */
 export function judgeCertificate(
   shown: ShownCertificate,
@@ -45,16 +49,16 @@ export function judgeCertificate(
 ): CertificateVerdict {
   if (shown.raw === undefined) return refused("missing", "no certificate was presented");
   const leaf = new X509Certificate(shown.raw);
+  const chain = judgeChain(leaf, shown, rules.trustedRoots);
   const fault =
-    chainFault(shown.authorizationError) ??
-    dateFault(leaf, rules.now) ??
+    ("fault" in chain ? chain : dateFault(chain.path, rules.now)) ??
     hostFault(leaf, rules.host) ??
     usageFault(leaf, rules.missingKeyUsage);
   if (fault === undefined) return accepted(leaf);
-  return { ...fault, ends: leaf.validToDate };
+  return { ends: leaf.validToDate, ...fault };
 }
 
-type Fault = Pick<CertificateVerdict, "fault" | "message">;
+type Fault = Pick<CertificateVerdict, "fault" | "message"> & { readonly ends?: Date };
 
 function refused(fault: CertificateFault, message: string): CertificateVerdict {
   return { fault, message, ends: undefined };
@@ -64,23 +68,38 @@ function accepted(leaf: X509Certificate): CertificateVerdict {
   return { fault: undefined, message: "", ends: leaf.validToDate };
 }
 
-/** Dates are judged by {@link dateFault}, on the lab's clock, and the purpose by `usageFault`. */
+/**
+ * Dates are judged by {@link dateFault}, on the lab's clock, and the purpose by `usageFault`. OpenSSL
+ * reports only the last error it met, and these come last: the chain has to be looked at again.
+ */
 const NOT_THE_CHAIN = new Set(["INVALID_PURPOSE", "CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"]);
 
-function chainFault(error: string | undefined): Fault | undefined {
-  if (error === undefined || NOT_THE_CHAIN.has(error)) return undefined;
-  if (error === "DEPTH_ZERO_SELF_SIGNED_CERT") {
-    return { fault: "selfSigned", message: "the certificate is self-signed" };
-  }
-  return { fault: "untrusted", message: `the chain leads to no trusted root (${error})` };
+/** The certificates whose dates count, or what is wrong with the chain. */
+function judgeChain(
+  leaf: X509Certificate,
+  { authorizationError: error, issuers = [] }: ShownCertificate,
+  roots: readonly X509Certificate[],
+): Fault | { readonly path: readonly X509Certificate[] } {
+  // OpenSSL has judged the issuers by the wall clock then, and forgets them.
+  if (error === undefined) return { path: [leaf] };
+  const chain = [leaf, ...issuers.map((issuer) => new X509Certificate(issuer))];
+  const path = NOT_THE_CHAIN.has(error) ? trustedChain(chain, roots) : undefined;
+  if (path !== undefined) return { path };
+  return isSelfSigned(leaf)
+    ? { fault: "selfSigned", message: "the certificate is self-signed" }
+    : { fault: "untrusted", message: `the chain leads to no trusted root (${error})` };
 }
 
-function dateFault(leaf: X509Certificate, now: Date): Fault | undefined {
-  if (leaf.validToDate <= now) {
-    return { fault: "expired", message: `the certificate expired on ${leaf.validTo}` };
-  }
-  if (leaf.validFromDate > now) {
-    return { fault: "notYetValid", message: `the certificate is valid from ${leaf.validFrom}` };
+/** The leaf's dates and those of everything above it. */
+function dateFault(chain: readonly X509Certificate[], now: Date): Fault | undefined {
+  for (const [index, certificate] of chain.entries()) {
+    const which =
+      index === 0 ? "the certificate" : `the issuer's certificate ${certificate.subject}`;
+    const { validTo, validToDate: ends, validFrom, validFromDate } = certificate;
+    if (ends <= now) return { fault: "expired", message: `${which} expired on ${validTo}`, ends };
+    if (validFromDate > now) {
+      return { fault: "notYetValid", message: `${which} is valid from ${validFrom}` };
+    }
   }
   return undefined;
 }

@@ -48,6 +48,7 @@ function judge(headers: HeaderInput, { certificate = shown, resource }: Setting 
       ...resource,
     }),
     now: clock.date(),
+    trustedRoots: [],
     policy: { missingContactStatus: 403, missingKeyUsage: "refuse" },
   });
 }

@@ -1,3 +1,4 @@
+import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { parseNameAddr } from "../../sip/fields.ts";
 import type { SipRequest } from "../../sip/message.ts";
@@ -28,6 +29,7 @@ export type Judgement =
 export interface ContactRules {
   readonly resource: Resource;
   readonly now: Date;
+  readonly trustedRoots: readonly X509Certificate[];
   readonly policy: Pick<EdgePolicy, "missingContactStatus" | "missingKeyUsage">;
 }
 
@@ -52,8 +54,7 @@ export function judgeOrigin(
     return { refusal: noTrunk(`the domain of ${host} is not verified`) };
   }
   if (!trunk.enabled) return forbidden(`the trunk ${trunk.fqdn} is disabled`);
-  const { missingKeyUsage } = rules.policy;
-  const certificate = judgeCertificate(shown, { host, now: rules.now, missingKeyUsage });
+  const certificate = judgeCertificate(shown, { ...rules, ...rules.policy, host });
   if (certificate.fault !== undefined) {
     return { ...forbidden(certificate.message), trunk, certificate };
   }

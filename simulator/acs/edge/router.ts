@@ -3,6 +3,7 @@ import { SipResponse } from "../../sip/message.ts";
 import type { ServerTransaction } from "../../sip/transaction.ts";
 import { strike } from "../fault-strike.ts";
 import { advise } from "./advice.ts";
+import { issuersOf } from "./chain.ts";
 import { type ContactRules, judgeOrigin, type Origin } from "./contact.ts";
 import type { Datacenter } from "./datacenter.ts";
 import { IncomingInvite, inviteFault, numberFault, refuse } from "./invite.ts";
@@ -121,13 +122,16 @@ export class EdgeRouter implements AsyncDisposable {
   /** The trunk behind a request; undefined: it was refused. */
   #originOf(transaction: ServerTransaction): Origin | undefined {
     const { edge } = this.#options;
-    const { resource, clock, health } = edge.options;
+    const { resource, clock, health, trustedRoots } = edge.options;
     const { connection, request } = transaction;
+    const certificate = connection.peerCertificate();
     const shown = {
-      raw: connection.peerCertificate()?.raw,
+      raw: certificate?.raw,
+      issuers: issuersOf(certificate),
       authorizationError: connection.authorizationError,
     };
-    const rules: ContactRules = { resource, now: clock.date(), policy: edge.policy };
+    const { policy } = edge;
+    const rules: ContactRules = { resource, now: clock.date(), policy, trustedRoots };
     const judged = judgeOrigin(request, shown, rules);
     if ("origin" in judged) {
       const { trunk } = judged.origin;
@@ -136,9 +140,9 @@ export class EdgeRouter implements AsyncDisposable {
       }
       return judged.origin;
     }
-    const { trunk, certificate, refusal } = judged;
-    if (trunk !== undefined && certificate?.fault === "expired" && certificate.ends !== undefined) {
-      health.certificateSeen(trunk.fqdn, certificate.ends);
+    const { trunk, certificate: verdict, refusal } = judged;
+    if (trunk !== undefined && verdict?.fault === "expired" && verdict.ends !== undefined) {
+      health.certificateSeen(trunk.fqdn, verdict.ends);
     }
     this.#refuse(transaction, refusal);
     return undefined;

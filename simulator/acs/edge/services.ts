@@ -1,3 +1,4 @@
+import type { X509Certificate } from "node:crypto";
 import type { Clock } from "../../clock.ts";
 import type { FaultPlan } from "../../faults.ts";
 import { type MediaSession, openMediaSession } from "../../media/session.ts";
@@ -39,6 +40,8 @@ export interface EdgeServicesOptions {
   readonly findings: Findings;
   readonly health: TrunkHealth;
   readonly datacenters: readonly Datacenter[];
+  /** What the certificates of border controllers must lead to. */
+  readonly trustedRoots: readonly X509Certificate[];
   /** Name table for border controllers whose trunk has no address of its own. */
   readonly resolve?: (fqdn: string) => string | undefined;
 }
