@@ -98,6 +98,21 @@ test("the queue's refusal reaches the referred INVITE and the application; the c
   expect(lab.edge.liveDialogs).toBe(1);
 });
 
+test("a referred INVITE that is refused once may be repeated", async () => {
+  await using lab = await startOnlineLab({ certificates });
+  const { leg, call } = await connect(lab);
+  const { settled, uri, referredBy } = await refer(lab, leg);
+  const headers = { "Referred-By": referredBy, "Session-Expires": "90" };
+  expect((await lab.sbc.invite({ uri, headers })).response.status).toBe(422);
+  const referred = lab.sbc.invite({ uri, headers: { "Referred-By": referredBy } });
+  await answerQueue(lab);
+  expect((await referred).response.status).toBe(200);
+  const bye = lab.sbc.next("BYE");
+  await call.notify("SIP/2.0 200 OK", "terminated;reason=noresource");
+  expect(await settled).toBe("accepted");
+  expect(call.owns(await bye)).toBe(true);
+});
+
 type Alteration = (referredBy: string) => string | undefined;
 
 test.each([

@@ -93,6 +93,8 @@ export class TransferEngine {
     const refusal = fault ?? altered?.refusal;
     if (refusal === undefined) {
       context.claimed = true;
+      // An earlier INVITE may have been refused, with 422 for one; this one counts.
+      context.failure = undefined;
       return { context };
     }
     if (altered !== undefined) {
