@@ -98,6 +98,22 @@ test("without a final NOTIFY the transfer times out and the call drops", async (
   expect(await leg.ended).toEqual({ by: "network" });
 });
 
+test.each([
+  ["drops", "drop", 0],
+  ["survives by policy", "keep", 1],
+] as const)("without an answer to the REFER the call %s", async (_what, missingNotify, dialogs) => {
+  const time = manualClock({ start: clock.date() });
+  const policy = { mediaTimeoutMs: 0, missingNotify };
+  await using lab = await startOnlineLab({ certificates, clock: time, policy });
+  const { leg } = await connect(lab);
+  const transfer = leg.transfer(QUEUE, {}).catch((error: unknown) => error);
+  await lab.sbc.next("REFER");
+  await time.advance(32_000);
+  expect(await transfer).toMatchObject({ name: "PstnRefusal", code: 408 });
+  expect(lab.edge.liveDialogs).toBe(dialogs);
+  expect(lab.findings()).toContain("REFER_UNANSWERED");
+});
+
 test("by policy the call survives a missing NOTIFY", async () => {
   const time = manualClock({ start: clock.date() });
   const policy = { transferTimeoutMs: 2_000, missingNotify: "keep" } as const;

@@ -58,6 +58,13 @@ export class NotifyWatch implements Disposable {
     for (const stop of this.#stops) stop();
   }
 
+  /** The REFER itself got no answer: to Microsoft that is as bad as a missing NOTIFY. */
+  unanswered(): void {
+    const message = `${this.#options.what}: the REFER got no answer`;
+    this.#edge.options.findings.add("REFER_UNANSWERED", message, this.#call.identity.xI);
+    this.#drop();
+  }
+
   #notified(request: SipRequest): void {
     const status = this.#statusLine(request);
     if (status === undefined) return;
@@ -103,12 +110,17 @@ export class NotifyWatch implements Disposable {
 
   #timedOut(): void {
     if (this.#over) return;
-    const { transferTimeoutMs, missingNotify } = this.#edge.policy;
+    const { transferTimeoutMs } = this.#edge.policy;
     const seen = this.#seen.length === 0 ? "none" : this.#seen.join(", ");
     const message = `no final NOTIFY within ${transferTimeoutMs} ms (NOTIFY so far: ${seen}; ${this.#options.progress()})`;
     this.#edge.options.findings.add("NOTIFY_MISSING", message, this.#call.identity.xI);
     this.#fail(message, { code: REFUSALS.failover.status, subCode: REFUSALS.failover.subCode });
-    if (missingNotify === "drop") void this.#call.bye("Transfer timed out", "network");
+    this.#drop();
+  }
+
+  #drop(): void {
+    if (this.#edge.policy.missingNotify === "keep") return;
+    void this.#call.bye("Transfer timed out", "network");
   }
 
   #ended(by: LegEnd["by"]): void {

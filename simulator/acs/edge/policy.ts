@@ -30,7 +30,7 @@ export interface EdgePolicy {
   readonly withoutRefer: "replaces" | "internal";
   /** Wait for a NOTIFY with a final status, from the REFER on. */
   readonly transferTimeoutMs: number;
-  /** The original call when that NOTIFY never comes. */
+  /** The original call when that NOTIFY, or the answer to the REFER, never comes. */
   readonly missingNotify: "drop" | "keep";
   /** Nothing but 100 came to our INVITE within this: the next trunk is tried. */
   readonly failoverTimeoutMs: number;

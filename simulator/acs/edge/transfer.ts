@@ -1,3 +1,4 @@
+import { SipError } from "../../sip/error.ts";
 import type { SipRequest } from "../../sip/message.ts";
 import { parseUri, sameUri } from "../../sip/uri.ts";
 import { PstnRefusal } from "../pstn.ts";
@@ -204,6 +205,7 @@ export class TransferEngine {
       const response = await Promise.race([final, watch.failed]);
       if (response.status >= 300) throw refusedBySbc(response, "REFER");
     } catch (error) {
+      if (error instanceof SipError && error.code === "SIP_TIMEOUT") watch.unanswered();
       throw asRefusal(error, "REFER");
     }
   }
