@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Frame } from "../../media/frame.ts";
 import type { LegEnd, PstnLeg, TransferLegOptions } from "../pstn.ts";
 import type { EdgeCall } from "./call.ts";
@@ -30,6 +31,8 @@ export class EdgeLeg implements PstnLeg {
   readonly #frames = new Set<(frame: Frame) => void>();
   readonly #digits = new Set<(digit: string) => void>();
   #call: EdgeCall | undefined;
+  /** Resolves when whoever asked for a transfer has heard what became of it. */
+  #transferred: Promise<unknown> = Promise.resolve();
   #isAnswering = false;
   #over = false;
 
@@ -87,7 +90,9 @@ export class EdgeLeg implements PstnLeg {
     const { sipHeaders = {}, signal } = options;
     const from = options.from ?? (this.direction === "incoming" ? this.from : this.to);
     const party = this.direction === "incoming" ? this.from : this.to;
-    await this.#transfer(call, { target, sipHeaders, from, party, signal });
+    const transfer = this.#transfer(call, { target, sipHeaders, from, party, signal });
+    this.#transferred = Promise.allSettled([transfer]).then(() => nextTurn());
+    await transfer;
     this.#finish({ by: "transfer" });
   }
 
@@ -126,7 +131,13 @@ export class EdgeLeg implements PstnLeg {
     call.media.onDigit((digit) => {
       if (!this.#over) for (const listener of this.#digits) listener(digit);
     });
-    void call.ended.then((end) => this.#finish(end));
+    void call.ended.then((end) => this.#callEnded(end));
+  }
+
+  /** The failure of a transfer is reported before the end of its call, never after. */
+  async #callEnded(end: LegEnd): Promise<void> {
+    if (end.by !== "transfer") await this.#transferred;
+    this.#finish(end);
   }
 
   #follow(invite: IncomingInvite): void {
