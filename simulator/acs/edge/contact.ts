@@ -61,6 +61,25 @@ export function judgeOrigin(
   return { origin: { trunk, fqdn: host, port }, certificate };
 }
 
+/**
+ * Why a connection is not to be trusted that a request inside a dialog has opened: its certificate
+ * is held against the name in the request, or for want of one against the dialog's trunk.
+ */
+export function refusalInside(
+  request: SipRequest,
+  shown: ShownCertificate,
+  rules: ContactRules & { readonly trunk: Trunk },
+): EdgeRefusal | undefined {
+  // A BYE needs no Contact, and where there is one it may be anything.
+  const isNamed =
+    request.method !== "BYE" && (request.has("Record-Route") || request.has("Contact"));
+  const named = isNamed ? namedUri(request, rules) : undefined;
+  if (named !== undefined && "refusal" in named) return named.refusal;
+  const host = named?.uri.host ?? rules.trunk.fqdn;
+  const { fault, message } = judgeCertificate(shown, { ...rules, ...rules.policy, host });
+  return fault === undefined ? undefined : forbidden(message).refusal;
+}
+
 interface NamedUri {
   header: "Record-Route" | "Contact";
   uri: SipUri;

@@ -1,10 +1,13 @@
+import type { SipConnection } from "../../sip/connection.ts";
 import { SipError } from "../../sip/error.ts";
 import { SipResponse } from "../../sip/message.ts";
 import type { ServerTransaction } from "../../sip/transaction.ts";
 import { strike } from "../fault-strike.ts";
+import type { Trunk } from "../resource.ts";
 import { advise } from "./advice.ts";
+import type { ShownCertificate } from "./certificate.ts";
 import { issuersOf } from "./chain.ts";
-import { type ContactRules, judgeOrigin, type Origin } from "./contact.ts";
+import { type ContactRules, judgeOrigin, type Origin, refusalInside } from "./contact.ts";
 import type { Datacenter } from "./datacenter.ts";
 import { IncomingInvite, inviteFault, numberFault, refuse } from "./invite.ts";
 import type { Prober } from "./prober.ts";
@@ -25,6 +28,8 @@ export class EdgeRouter implements AsyncDisposable {
   readonly #options: EdgeRouterOptions;
   readonly #tasks = new Set<Promise<void>>();
   readonly #abort = new AbortController();
+  /** Connections whose first request has shown that they are a border controller's. */
+  readonly #judged = new WeakSet<SipConnection>();
 
   constructor(options: EdgeRouterOptions) {
     this.#options = options;
@@ -82,8 +87,28 @@ export class EdgeRouter implements AsyncDisposable {
 
   #insideDialog(transaction: ServerTransaction): void {
     const owner = this.#options.edge.ownerOf(transaction.request);
-    if (owner === undefined) transaction.respond(481);
-    else owner.receive(transaction);
+    if (owner === undefined) {
+      transaction.respond(481);
+      return;
+    }
+    const refusal = this.#connectionFault(transaction, owner.trunk);
+    if (refusal === undefined) owner.receive(transaction);
+    else this.#refuse(transaction, refusal);
+  }
+
+  /** The first request of a connection is judged; what we dialled was judged by its handshake. */
+  #connectionFault({ connection, request }: ServerTransaction, trunk: Trunk) {
+    if (connection.outbound || this.#judged.has(connection)) return undefined;
+    const rules = { ...this.#rules(), trunk };
+    const refusal = refusalInside(request, shownBy(connection), rules);
+    if (refusal === undefined) this.#judged.add(connection);
+    return refusal;
+  }
+
+  #rules(): ContactRules {
+    const { policy, options } = this.#options.edge;
+    const { resource, clock, trustedRoots } = options;
+    return { resource, now: clock.date(), policy, trustedRoots };
   }
 
   #pinged(transaction: ServerTransaction, datacenter: Datacenter): void {
@@ -122,27 +147,20 @@ export class EdgeRouter implements AsyncDisposable {
   /** The trunk behind a request; undefined: it was refused. */
   #originOf(transaction: ServerTransaction): Origin | undefined {
     const { edge } = this.#options;
-    const { resource, clock, health, trustedRoots } = edge.options;
+    const { health } = edge.options;
     const { connection, request } = transaction;
-    const certificate = connection.peerCertificate();
-    const shown = {
-      raw: certificate?.raw,
-      issuers: issuersOf(certificate),
-      authorizationError: connection.authorizationError,
-    };
-    const { policy } = edge;
-    const rules: ContactRules = { resource, now: clock.date(), policy, trustedRoots };
-    const judged = judgeOrigin(request, shown, rules);
+    const judged = judgeOrigin(request, shownBy(connection), this.#rules());
     if ("origin" in judged) {
       const { trunk } = judged.origin;
+      this.#judged.add(connection);
       if (judged.certificate.ends !== undefined) {
         health.certificateSeen(trunk.fqdn, judged.certificate.ends);
       }
       return judged.origin;
     }
-    const { trunk, certificate: verdict, refusal } = judged;
-    if (trunk !== undefined && verdict?.fault === "expired" && verdict.ends !== undefined) {
-      health.certificateSeen(trunk.fqdn, verdict.ends);
+    const { trunk, certificate, refusal } = judged;
+    if (trunk !== undefined && certificate?.fault === "expired" && certificate.ends !== undefined) {
+      health.certificateSeen(trunk.fqdn, certificate.ends);
     }
     this.#refuse(transaction, refusal);
     return undefined;
@@ -163,6 +181,15 @@ export class EdgeRouter implements AsyncDisposable {
     findings.add("REQUEST_REFUSED", text);
     refuse(transaction, refusal, ids.guid());
   }
+}
+
+function shownBy(connection: SipConnection): ShownCertificate {
+  const certificate = connection.peerCertificate();
+  return {
+    raw: certificate?.raw,
+    issuers: issuersOf(certificate),
+    authorizationError: connection.authorizationError,
+  };
 }
 
 function isOpen({ state }: ServerTransaction): boolean {

@@ -20,6 +20,8 @@ import type { EdgePolicy } from "./policy.ts";
 
 /** Something that takes the requests of a dialog. */
 export interface DialogOwner {
+  /** Whose border controller is at the other end. */
+  readonly trunk: Trunk;
   receive(transaction: ServerTransaction): void;
   bye(): Promise<void>;
 }
