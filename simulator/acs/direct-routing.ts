@@ -163,6 +163,7 @@ class Edge implements DirectRouting {
   readonly #transfers: TransferEngine;
   readonly #prober: Prober;
   readonly #router: EdgeRouter;
+  readonly #stopListening: () => void;
   #onIncoming: ((leg: PstnLeg) => void) | undefined;
 
   constructor(edge: EdgeServices) {
@@ -174,6 +175,11 @@ class Edge implements DirectRouting {
       prober: this.#prober,
       transfers: this.#transfers,
       onCall: (invite) => this.#ring(invite),
+    });
+    const { resource, health } = edge.options;
+    this.#stopListening = resource.onTrunkDeleted((fqdn) => {
+      this.#prober.stop(fqdn);
+      health.forget(fqdn);
     });
   }
 
@@ -255,6 +261,7 @@ class Edge implements DirectRouting {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const { clock, datacenters } = this.#edge.options;
+    this.#stopListening();
     await this.#prober[Symbol.asyncDispose]();
     const farewell = Promise.all([this.#bridges[Symbol.asyncDispose](), this.#edge.endAll()]);
     const { promise: patience, resolve } = Promise.withResolvers<void>();

@@ -123,6 +123,26 @@ test("a trunk that a route names cannot be deleted", () => {
   expect(resource.trunks).toEqual([]);
 });
 
+test("a deleted trunk is told of once the change has been taken, and one that stays is not", () => {
+  const resource = create();
+  const told: string[] = [];
+  const stop = resource.onTrunkDeleted((fqdn) => told.push(fqdn));
+  const change = { trunks: { "SBC.linecheck.test": null } };
+  expect(() => resource.update(change)).toThrow("names the trunk sbc.linecheck.test");
+  resource.update({ trunks: { "sbc.linecheck.test": { enabled: false } } });
+  expect(told).toEqual([]);
+  resource.update({ ...change, routes: [] });
+  resource.update(change);
+  expect(told).toEqual(["sbc.linecheck.test"]);
+  resource.setTrunk({ fqdn: "two.linecheck.test", sipSignalingPort: 5_061 });
+  resource.deleteTrunk("TWO.linecheck.test");
+  expect(told).toEqual(["sbc.linecheck.test", "two.linecheck.test"]);
+  stop();
+  resource.setTrunk({ fqdn: "two.linecheck.test", sipSignalingPort: 5_061 });
+  resource.deleteTrunk("two.linecheck.test");
+  expect(told).toHaveLength(2);
+});
+
 test("a refused list of routes leaves the old one in place", () => {
   const resource = create();
   expect(() => resource.setRoutes([{ ...ROUTE, numberPattern: "(" }])).toThrow("never closed");

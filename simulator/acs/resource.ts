@@ -94,6 +94,8 @@ export interface Resource {
   /** Replaces the whole list, as the service does. Throws {@link ResourceError}. */
   setRoutes(routes: readonly VoiceRoute[]): void;
   setDomain(domain: string | Domain): void;
+  /** Called with the name of each trunk that is paired no more. Returns the function that stops it. */
+  onTrunkDeleted(listener: (fqdn: string) => void): () => void;
   /** Is the part after the first label (or the whole name) a verified domain? */
   isVerified(fqdn: string): boolean;
   /** Matching routes in order. */
@@ -139,6 +141,7 @@ class MemoryResource implements Resource {
   #domains = new Map<string, Domain>();
   #trunks = new Map<string, Trunk>();
   #routes: readonly VoiceRoute[] = [];
+  readonly #trunkDeleted = new Set<(fqdn: string) => void>();
 
   constructor(name: string, accessKey: string, resourceId: string, numbers: readonly string[]) {
     this.name = name;
@@ -182,7 +185,7 @@ class MemoryResource implements Resource {
       const message = `trunk ${fqdn} is named by the voice route "${user.name}"`;
       throw new ResourceError("TRUNK_IN_USE", fqdn, message);
     }
-    this.#trunks.delete(fqdn.toLowerCase());
+    this.update({ trunks: { [fqdn]: null } });
   }
 
   update({ domains = {}, trunks = {}, routes }: ResourceChange): void {
@@ -196,6 +199,11 @@ class MemoryResource implements Resource {
     } catch (error) {
       [this.#domains, this.#trunks, this.#routes] = before;
       throw error;
+    }
+    const [, trunksBefore] = before;
+    for (const { fqdn } of trunksBefore.values()) {
+      if (this.trunk(fqdn) !== undefined) continue;
+      for (const listener of this.#trunkDeleted) listener(fqdn);
     }
   }
 
@@ -218,6 +226,11 @@ class MemoryResource implements Resource {
     const entry = typeof domain === "string" ? { fqdn: domain, verified: true } : domain;
     checkHostName(entry.fqdn);
     this.#domains.set(entry.fqdn.toLowerCase(), entry);
+  }
+
+  onTrunkDeleted(listener: (fqdn: string) => void): () => void {
+    this.#trunkDeleted.add(listener);
+    return () => void this.#trunkDeleted.delete(listener);
   }
 
   isVerified(fqdn: string): boolean {

@@ -70,6 +70,13 @@ export class TrunkHealth {
     return at !== undefined && this.#isFresh(at) && probes.get(datacenter) !== false;
   }
 
+  /** The trunk was deleted: what is paired under its name later has to show itself anew. */
+  forget(fqdn: string): void {
+    const { shown } = this.#record(fqdn);
+    this.#records.set(fqdn.toLowerCase(), { seen: new Map(), probes: new Map(), shown });
+    this.refresh(fqdn);
+  }
+
   status(fqdn: string): TrunkStatus {
     const record = this.#record(fqdn);
     const tls = this.#tls(record);

@@ -3,6 +3,7 @@ import { type ManualClock, manualClock, systemClock } from "../../clock.ts";
 import {
   type EdgeCertificates,
   type EdgeLab,
+  EVERY_NUMBER,
   issueEdgeCertificates,
   SBC,
   startEdgeLab,
@@ -104,6 +105,54 @@ test("a disabled trunk is probed no more", async () => {
   lab.resource.setTrunk({ fqdn: SBC, sipSignalingPort: lab.sbc.port, enabled: false });
   await clock.advance(3 * MINUTE_MS);
   expect(lab.sbc.count("OPTIONS")).toBe(3);
+});
+
+/** Under the same name, at once and without a word of the border controller. */
+function pairAnew({ resource, sbc }: EdgeLab): void {
+  resource.update({ trunks: { "SBC.linecheck.test": null }, routes: [] });
+  resource.setTrunk({ fqdn: SBC, sipSignalingPort: sbc.port, address: "127.0.0.1" });
+  resource.setRoutes([EVERY_NUMBER]);
+}
+
+test("a trunk that is deleted and paired anew starts from nothing", async () => {
+  const clock = manualClock({ start });
+  await using lab = await startOnlineLab({ certificates, clock });
+  await expect.poll(() => lab.sbc.count("OPTIONS")).toBe(3);
+  const heard: string[] = [];
+  lab.edge.onTrunkStatus((fqdn, { overall }) => heard.push(`${fqdn} ${overall}`));
+  pairAnew(lab);
+  expect(heard).toEqual(["sbc.linecheck.test unknown"]);
+  expect(lab.edge.trunkStatus(SBC)).toEqual({
+    tls: "unknown",
+    ping: "unknown",
+    overall: "unknown",
+  });
+  await clock.advance(2 * MINUTE_MS);
+  expect(lab.sbc.count("OPTIONS")).toBe(3);
+  const dialled = lab.edge.dial("+18005550150", { from: "+18005550100", correlationId: "c-1" });
+  await expect(dialled).rejects.toMatchObject({ name: "PstnRefusal" });
+  expect(lab.sbc.count("INVITE")).toBe(0);
+  const [datacenter] = lab.edge.datacenters;
+  if (datacenter !== undefined) await lab.sbc.options(datacenter);
+  await expect.poll(() => lab.sbc.count("OPTIONS")).toBe(6);
+  await lab.edge.waitForOnline(SBC, { timeoutMs: 5_000 });
+});
+
+test("a probe from before the deletion has no say in the health of the trunk paired anew", async () => {
+  const clock = manualClock({ start });
+  await using lab = await startOnlineLab({ certificates, clock });
+  await expect.poll(() => lab.sbc.count("OPTIONS")).toBe(3);
+  lab.sbc.optionsStatus = undefined;
+  await minutes(clock, lab, 1);
+  pairAnew(lab);
+  lab.sbc.optionsStatus = 200;
+  const [datacenter] = lab.edge.datacenters;
+  if (datacenter !== undefined) await lab.sbc.options(datacenter);
+  await lab.edge.waitForOnline(SBC, { timeoutMs: 5_000 });
+  await expect.poll(() => lab.sbc.count("OPTIONS")).toBe(9);
+  await clock.advance(10_000);
+  await expect.poll(() => lab.findings()).toEqual(Array(3).fill("PROBE_FAILED"));
+  expect(lab.edge.trunkStatus(SBC).overall).toBe("online");
 });
 
 test("waiting for a trunk that stays away says what is known of it", async () => {

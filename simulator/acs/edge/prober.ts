@@ -22,12 +22,20 @@ export class Prober implements AsyncDisposable {
   /** Begins to probe a trunk; further calls change nothing. */
   start({ fqdn }: Trunk): void {
     const { clock, datacenters } = this.#edge.options;
-    if (this.#timers.has(fqdn) || this.#abort.signal.aborted) return;
+    const key = fqdn.toLowerCase();
+    if (this.#timers.has(key) || this.#abort.signal.aborted) return;
     const round = () => {
       for (const datacenter of datacenters) this.#probe(fqdn, datacenter);
     };
-    this.#timers.set(fqdn, clock.every(this.#edge.policy.optionsIntervalMs, round));
+    this.#timers.set(key, clock.every(this.#edge.policy.optionsIntervalMs, round));
     round();
+  }
+
+  /** The trunk was deleted: a probe that is under way tells nothing of what is paired next. */
+  stop(fqdn: string): void {
+    const key = fqdn.toLowerCase();
+    this.#timers.get(key)?.cancel();
+    this.#timers.delete(key);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -41,10 +49,17 @@ export class Prober implements AsyncDisposable {
     const trunk = resource.trunk(fqdn);
     health.refresh(fqdn);
     if (trunk === undefined || !trunk.enabled || datacenter.stack === undefined) return;
-    const probe = this.#ask(trunk, datacenter)
-      .then((answered) => health.probeEnded(fqdn, datacenter.name, answered))
-      .finally(() => this.#probes.delete(probe));
+    const probe = this.#judge(trunk, datacenter).finally(() => this.#probes.delete(probe));
     this.#probes.add(probe);
+  }
+
+  async #judge(trunk: Trunk, datacenter: Datacenter): Promise<void> {
+    const key = trunk.fqdn.toLowerCase();
+    const timer = this.#timers.get(key);
+    const answered = await this.#ask(trunk, datacenter);
+    const wasDeleted = this.#timers.get(key) !== timer;
+    if (wasDeleted) return;
+    this.#edge.options.health.probeEnded(trunk.fqdn, datacenter.name, answered);
   }
 
   /** True: answered with less than 400. */
