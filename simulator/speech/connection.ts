@@ -42,8 +42,7 @@ export class SpeechConnection {
   #late = 0;
   #failed = false;
 
-  constructor(socket: WebSocket, request: IncomingMessage, context: ServiceContext) {
-    const url = urlOf(request);
+  constructor(socket: WebSocket, request: IncomingMessage, url: URL, context: ServiceContext) {
     this.#socket = socket;
     this.#context = context;
     this.path = url.pathname;
@@ -190,8 +189,9 @@ export function jsonOf(message: SpeechMessage): unknown {
   }
 }
 
-export function urlOf({ url = "/" }: IncomingMessage): URL {
-  return new URL(url, "http://speech");
+/** A target such as `//` is no URL, and anyone may send it. */
+export function urlOf({ url = "/" }: IncomingMessage): URL | undefined {
+  return URL.parse(url, "http://speech") ?? undefined;
 }
 
 /** The native WebSocket of Node can show its key in the query only; the `ws` package shows it twice. */

@@ -24,7 +24,8 @@ export function answerRest(
 ): void {
   const startedAt = clock.now();
   const url = urlOf(request);
-  const { status, body } = route(request, url, allowed);
+  const { status, body } =
+    url === undefined ? refusal(400, "Bad request: invalid URL.") : route(request, url, allowed);
   const text = typeof body === "string" ? body : JSON.stringify(body);
   const type = typeof body === "string" ? "text/plain" : "application/json; charset=utf-8";
   response.writeHead(status, { "Content-Type": type }).end(text);

@@ -111,6 +111,7 @@ class SpeechService {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const url = urlOf(request);
+    if (url === undefined) return this.#refuse(request, socket, 400);
     const recognises = RECOGNITION_PATH.test(url.pathname);
     if (!recognises && !SYNTHESIS_PATH.test(url.pathname))
       return this.#refuse(request, socket, 404);
@@ -119,7 +120,7 @@ class SpeechService {
     if (status !== undefined) return this.#refuse(request, socket, status);
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       const context = { ...this.#options, newId: () => this.#newId() };
-      const connection = new SpeechConnection(webSocket, request, context);
+      const connection = new SpeechConnection(webSocket, request, url, context);
       const session = recognises
         ? serveRecognition(connection, {
             ...context,
