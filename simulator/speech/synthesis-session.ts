@@ -11,7 +11,7 @@ import { activeLevelDbfs } from "./level.ts";
 import type { Recogniser } from "./recogniser.ts";
 import { field } from "./recognition-settings.ts";
 import { TICKS_PER_MS } from "./recognition-turn.ts";
-import { splitSentences } from "./sentence.ts";
+import { cutSentences, splitSentences } from "./sentence.ts";
 import { rateOf } from "./ssml.ts";
 import { readSynthesisSettings, type SynthesisSettings } from "./synthesis-settings.ts";
 import type { Sentence, Synthesiser, SynthesisRequest } from "./synthesiser.ts";
@@ -194,12 +194,11 @@ class SpeakingTurn {
   /** Whole sentences as they become complete; the rest when the text has ended. */
   async *#pieces(): AsyncGenerator<readonly Sentence[]> {
     while (!this.#stopping.signal.aborted) {
-      const sentences = splitSentences(this.#text);
-      const rest = this.#complete ? "" : (sentences.pop() ?? "");
-      this.#text = rest;
       const ended = this.#complete;
-      if (sentences.length > 0) {
-        yield await this.#synthesise({ ...this.#request, text: sentences.join(" ") });
+      const [text, rest] = ended ? [this.#text, ""] : cutSentences(this.#text);
+      this.#text = rest;
+      if (splitSentences(text).length > 0) {
+        yield await this.#synthesise({ ...this.#request, text });
       } else if (ended) return;
       else await this.#arrived.promise;
     }

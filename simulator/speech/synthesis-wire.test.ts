@@ -125,7 +125,8 @@ test("audio without its announcement ends the client's reading without a word", 
   expect(told).toBe(false);
 });
 
-test("text that arrives in pieces is heard before its end", async () => {
+/** Speaks text that is written in pieces. */
+function openStream() {
   const synthesizer = open();
   synthesizer.properties.setProperty(
     "SpeechServiceConnection_Endpoint",
@@ -136,13 +137,35 @@ test("text that arrives in pieces is heard before its end", async () => {
   const spoken = new Promise<sdk.SpeechSynthesisResult>((resolve, reject) => {
     synthesizer.speakAsync(request, resolve, reject);
   });
-  request.inputStream.write("Good morning. How");
+  return { input: request.inputStream, audible, spoken };
+}
+
+test("text that arrives in pieces is heard before its end", async () => {
+  const { input, audible, spoken } = openStream();
+  input.write("Good morning. How");
   expect(await audible).toBeGreaterThan(0);
-  request.inputStream.write(" can I help?");
-  request.inputStream.close();
+  input.write(" can I help?");
+  input.close();
   const { audioData } = await spoken;
   const { durationMs } = await lab.synthesiser.synthesise({
     text: "Good morning. How can I help?",
   });
   expect(audioData.byteLength).toBe(durationMs * 8);
+});
+
+test.each([
+  ["Hello ", ["world. ", "How ", "are ", "you?"], ["Hello world.", "How are you?"]],
+  ["-", ["5 ", "degrees", "."], ["-5 degrees."]],
+])("after a sentence and %j come the pieces %j", async (begun, pieces, expected) => {
+  const from = lab.trace.events.length;
+  const { input, audible, spoken } = openStream();
+  input.write(`Good morning. ${begun}`);
+  await audible;
+  for (const piece of pieces) input.write(piece);
+  input.close();
+  await spoken;
+  const said = lab.trace.events
+    .slice(from)
+    .flatMap((each) => (each.type === "spoken" ? each.text : []));
+  expect(said.join(" ")).toBe(["Good morning.", ...expected].join(" "));
 });
