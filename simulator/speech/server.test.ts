@@ -198,6 +198,12 @@ test("an unknown voice is a bad request", async () => {
   expect(result.errorDetails).toContain("Unsupported voice en-US-NobodyNeural.");
 });
 
+test("SSML that is not well formed is a bad request", async () => {
+  const { result } = await speak("<speak>Tom & Jerry</speak>", speaking(RAW_16K));
+  expect(result.reason).toBe(sdk.ResultReason.Canceled);
+  expect(result.errorDetails).toContain('stray "&" websocket error code: 1007');
+});
+
 test("silent synthesis is of the right length", async () => {
   lab.faults.add({ name: "speech.silent-synthesis" });
   const { result } = await speak("Yes.", speaking(RAW_16K));

@@ -44,13 +44,38 @@ test.each([
     "<prosody rate='very'>x</prosody>",
     'prosody rate: expected a name, a percentage or a factor, got "very"',
   ],
+  ["<prosody rate='constructor'>x</prosody>", 'a factor, got "constructor"'],
   ["</speak>", "expected </>, got </speak>"],
+  ["Tom & Jerry", 'stray "&"'],
+  ["a&nbsp;b", 'unknown entity "&nbsp;"'],
+  ["&constructor;", 'unknown entity "&constructor;"'],
+  ["&#0;", 'unknown entity "&#0;"'],
+  ["&#xD800;", 'unknown entity "&#xD800;"'],
+  ["<voice name='Tom & Jerry'>x</voice>", 'stray "&"'],
+  ["<voice name='<a>'>x</voice>", 'unexpected "<" at character 38'],
+  ["<voice name='a' name='b'>x</voice>", '"name" twice in <voice>'],
 ])("%s is refused", (content, message) => {
   expect(() => speak(content)).toThrow(message);
 });
 
-test("a document without speak is refused", () => {
-  expect(() => parseSsml("just text")).toThrow("expected a <speak> element");
+test.each([
+  ["", "expected a <speak> element"],
+  ["just text", 'expected a <speak> element, got "just text"'],
+  ["<p>x</p>", "expected a <speak> element, got <p>"],
+  ["<speak>x</speak> y", 'expected nothing but <speak>, got "y"'],
+  ["<![CDATA[y]]><speak>x</speak>", 'expected a <speak> element, got "y"'],
+  ["<speak>x</speak><speak>y</speak>", "expected nothing but <speak>, got <speak>"],
+])("a document is one speak element, not %j", (document, message) => {
+  expect(() => parseSsml(document)).toThrow(message);
+});
+
+test("a declaration and comments may stand before and after it", () => {
+  const document = "\uFEFF<?xml version='1.0'?>\n<!-- a -->\n<speak>x</speak>\n<!-- b & c -->\n";
+  expect(parseSsml(document)).toEqual([{ kind: "speech", text: "x", rate: 1 }]);
+});
+
+test("an unknown strength of a break is the default one, whatever its name", () => {
+  expect(speak("<break strength='constructor'/>")).toEqual([{ kind: "silence", durationMs: 750 }]);
 });
 
 test("a deep document is refused rather than followed", () => {

@@ -14,26 +14,35 @@ const LIMIT_DEPTH = 32;
 const LIMIT_BREAK_MS = 20_000;
 
 const TOKEN =
-  /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|<(\/?)([\w:-]+)((?:\s+[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>|([^<]+)|(<)/g;
+  /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|<(\/?)([\w:-]+)((?:\s+[\w:-]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(\/?)>|([^<]+)|(<)/g;
 const ATTRIBUTE = /([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g;
-const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+/** The five of XML; the names of HTML are unknown to the service. */
+const ENTITIES = new Map([
+  ["amp", "&"],
+  ["lt", "<"],
+  ["gt", ">"],
+  ["quot", '"'],
+  ["apos", "'"],
+]);
+/** Extensible Markup Language 1.0, §2.2. */
+const XML_CHARACTER = /^[\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]$/u;
 /** Speech Synthesis Markup Language 1.1, §3.2.3: the pause of each strength. */
-const BREAK_STRENGTH_MS: Record<string, number> = {
-  none: 0,
-  "x-weak": 250,
-  weak: 500,
-  medium: 750,
-  strong: 1000,
-  "x-strong": 1250,
-};
-const RATES: Record<string, number> = {
-  "x-slow": 0.5,
-  slow: 0.64,
-  medium: 1,
-  default: 1,
-  fast: 1.55,
-  "x-fast": 2,
-};
+const BREAK_STRENGTH_MS = new Map([
+  ["none", 0],
+  ["x-weak", 250],
+  ["weak", 500],
+  ["medium", 750],
+  ["strong", 1000],
+  ["x-strong", 1250],
+]);
+const RATES = new Map([
+  ["x-slow", 0.5],
+  ["slow", 0.64],
+  ["medium", 1],
+  ["default", 1],
+  ["fast", 1.55],
+  ["x-fast", 2],
+]);
 
 interface Scope {
   element: string;
@@ -45,15 +54,29 @@ interface Scope {
 
 /**
  * Reads `speak`, `voice`, `prosody rate`, `break`, `p`, `s`, `say-as` and `sub`; other elements are
- * transparent. Throws {@link SsmlError} where the document is not well formed or has no `speak`.
+ * transparent. Throws {@link SsmlError} where the document is not well formed or not one `speak`.
  */
 export function parseSsml(document: string): SsmlSegment[] {
   const segments: SsmlSegment[] = [];
   const scopes: Scope[] = [{ element: "", rate: 1, spelled: false }];
-  for (const token of document.matchAll(TOKEN)) readToken(token, scopes, segments);
+  let roots = 0;
+  for (const token of document.matchAll(TOKEN)) {
+    if (scopes.length === 1) roots += rootsIn(token, roots);
+    readToken(token, scopes, segments);
+  }
   if (scopes.length !== 1) throw new SsmlError(`<${scopes.at(-1)?.element}> is not closed`);
-  if (!/<speak[\s>]/.test(document)) throw new SsmlError("expected a <speak> element");
+  if (roots === 0) throw new SsmlError("expected a <speak> element");
   return joinSpeech(segments);
+}
+
+/** Outside the one `speak` there are declarations, comments and blanks only. */
+function rootsIn([, cdata, slash, element, , , text = ""]: RegExpExecArray, before: number) {
+  if (slash === "/") return 0;
+  if (element === "speak" && before === 0) return 1;
+  const got = element === undefined ? JSON.stringify((cdata ?? text).trim()) : `<${element}>`;
+  if (got === '""') return 0;
+  const expected = before === 0 ? "a <speak> element" : "nothing but <speak>";
+  throw new SsmlError(`expected ${expected}, got ${got}`);
 }
 
 function readToken(token: RegExpExecArray, scopes: Scope[], segments: SsmlSegment[]): void {
@@ -64,28 +87,36 @@ function readToken(token: RegExpExecArray, scopes: Scope[], segments: SsmlSegmen
   if (element === undefined) appendText(segments, scope, cdata ?? decodeEntities(text));
   else if (slash === "/") closeElement(scopes, scope, element);
   else {
-    const inner = openElement(segments, scope, element, attributesOf(attributes));
+    const inner = openElement(segments, scope, element, attributesOf(element, attributes));
     if (selfClosing !== "/") scopes.push(inner);
     if (scopes.length > LIMIT_DEPTH) throw new SsmlError(`nested deeper than ${LIMIT_DEPTH}`);
   }
 }
 
 /** `&amp;` and its kin, and numeric references. */
-export function decodeEntities(text: string): string {
-  return text.replaceAll(/&(#x[0-9a-f]+|#\d+|\w+);/gi, (whole, name: string) => {
-    if (!name.startsWith("#")) return ENTITIES[name] ?? whole;
-    const hexadecimal = name[1] === "x" || name[1] === "X";
-    const code = Number.parseInt(name.slice(hexadecimal ? 2 : 1), hexadecimal ? 16 : 10);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+function decodeEntities(text: string): string {
+  return text.replaceAll(/&(?:(#x[0-9a-f]+|#\d+|\w+);)?/gi, (whole, name?: string) => {
+    if (name === undefined) throw new SsmlError('stray "&"');
+    const character = name.startsWith("#") ? characterOf(name.slice(1)) : ENTITIES.get(name);
+    if (character === undefined) throw new SsmlError(`unknown entity "${whole}"`);
+    return character;
   });
 }
 
-function attributesOf(source: string): Record<string, string> {
-  const pairs = Array.from(source.matchAll(ATTRIBUTE), ([, name = "", double, single]) => [
-    name,
-    decodeEntities(double ?? single ?? ""),
-  ]);
-  return Object.fromEntries(pairs);
+function characterOf(digits: string): string | undefined {
+  const code = /^x/i.test(digits) ? Number.parseInt(digits.slice(1), 16) : Number(digits);
+  if (code > 0x10ffff) return undefined;
+  const character = String.fromCodePoint(code);
+  return XML_CHARACTER.test(character) ? character : undefined;
+}
+
+function attributesOf(element: string, source: string): Record<string, string> {
+  const attributes = new Map<string, string>();
+  for (const [, name = "", double, single] of source.matchAll(ATTRIBUTE)) {
+    if (attributes.has(name)) throw new SsmlError(`"${name}" twice in <${element}>`);
+    attributes.set(name, decodeEntities(double ?? single ?? ""));
+  }
+  return Object.fromEntries(attributes);
 }
 
 function openElement(
@@ -124,7 +155,7 @@ function appendText(segments: SsmlSegment[], scope: Scope, text: string): void {
 }
 
 function breakDurationMs({ time, strength = "medium" }: Record<string, string>): number {
-  if (time === undefined) return BREAK_STRENGTH_MS[strength] ?? 750;
+  if (time === undefined) return BREAK_STRENGTH_MS.get(strength) ?? 750;
   const [, amount, unit] = /^\+?(\d+(?:\.\d+)?)(ms|s)$/.exec(time) ?? [];
   if (amount === undefined)
     throw new SsmlError(`break time: expected "500ms" or "1s", got "${time}"`);
@@ -133,7 +164,7 @@ function breakDurationMs({ time, strength = "medium" }: Record<string, string>):
 
 /** A name, a percentage of change (`+20%`, `-10%`) or a factor (`1.2`); kept within 0.5 … 2. */
 export function rateOf(rate: string): number {
-  const named = RATES[rate];
+  const named = RATES.get(rate);
   if (named !== undefined) return named;
   const [, sign = "", amount, percent] = /^([+-]?)(\d+(?:\.\d+)?)(%?)$/.exec(rate) ?? [];
   if (amount === undefined)
