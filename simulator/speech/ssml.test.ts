@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { parseSsml } from "./ssml.ts";
 
-const speak = (content: string) =>
-  parseSsml(`<speak version='1.0' xml:lang='en-US'>${content}</speak>`);
+const speaks = (content: string) => `<speak version='1.0' xml:lang='en-US'>${content}</speak>`;
+const speak = (content: string) => parseSsml(speaks(content));
 
 test("what the Speech SDK wraps around plain text is read back", () => {
   expect(
@@ -80,4 +80,27 @@ test("an unknown strength of a break is the default one, whatever its name", () 
 
 test("a deep document is refused rather than followed", () => {
   expect(() => speak("<p>".repeat(40))).toThrow("nested deeper than 32");
+});
+
+const bytes = (count: number) => "é".repeat(count / 2);
+
+test("a document of more bytes than the service takes is refused", () => {
+  const around = speaks("").length;
+  expect(() => speak(`<!--${bytes(65_536 - around - 7)}-->`)).not.toThrow();
+  expect(() => speak(`<!--${bytes(65_536 - around - 5)}-->`)).toThrow(
+    "message size cannot exceed 65536 bytes",
+  );
+});
+
+test("no more text is spoken of a document than of a text stream", () => {
+  expect(speak("a".repeat(20_000))).toHaveLength(1);
+  const halves = `<voice name='b'>${"a".repeat(10_000)}</voice>`.repeat(2);
+  expect(() => speak(`${halves}a`)).toThrow("text of more than 20000 characters");
+});
+
+test("the silence of a document is no longer than the audio of a request may be", () => {
+  expect(speak("<break time='20s'/>".repeat(30))).toHaveLength(30);
+  expect(() => speak(`${"<break time='20s'/>".repeat(30)}<break time='1ms'/>`)).toThrow(
+    "silence of more than 600000 ms",
+  );
 });

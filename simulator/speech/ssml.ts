@@ -12,6 +12,11 @@ export class SsmlError extends Error {
 /** Attributes and elements nested deeper than this are not a document anyone wrote. */
 const LIMIT_DEPTH = 32;
 const LIMIT_BREAK_MS = 20_000;
+/** The service takes no larger message, and gives ten minutes of audio at most. */
+const LIMIT_DOCUMENT_BYTES = 65_536;
+const LIMIT_SILENCE_MS = 600_000;
+/** Text of one utterance, marked up or in pieces, at most. */
+export const LIMIT_TEXT_CHARACTERS = 20_000;
 
 const TOKEN =
   /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|<(\/?)([\w:-]+)((?:\s+[\w:-]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(\/?)>|([^<]+)|(<)/g;
@@ -54,9 +59,13 @@ interface Scope {
 
 /**
  * Reads `speak`, `voice`, `prosody rate`, `break`, `p`, `s`, `say-as` and `sub`; other elements are
- * transparent. Throws {@link SsmlError} where the document is not well formed or not one `speak`.
+ * transparent. Throws {@link SsmlError} where the document is not well formed, not one `speak` or too
+ * large.
  */
 export function parseSsml(document: string): SsmlSegment[] {
+  if (Buffer.byteLength(document) > LIMIT_DOCUMENT_BYTES) {
+    throw new SsmlError(`message size cannot exceed ${LIMIT_DOCUMENT_BYTES} bytes`);
+  }
   const segments: SsmlSegment[] = [];
   const scopes: Scope[] = [{ element: "", rate: 1, spelled: false }];
   let roots = 0;
@@ -66,7 +75,24 @@ export function parseSsml(document: string): SsmlSegment[] {
   }
   if (scopes.length !== 1) throw new SsmlError(`<${scopes.at(-1)?.element}> is not closed`);
   if (roots === 0) throw new SsmlError("expected a <speak> element");
-  return joinSpeech(segments);
+  const joined = joinSpeech(segments);
+  checkLength(joined);
+  return joined;
+}
+
+function checkLength(segments: readonly SsmlSegment[]): void {
+  let characters = 0;
+  let silenceMs = 0;
+  for (const segment of segments) {
+    if (segment.kind === "silence") silenceMs += segment.durationMs;
+    else characters += segment.text.length;
+  }
+  if (characters > LIMIT_TEXT_CHARACTERS) {
+    throw new SsmlError(`text of more than ${LIMIT_TEXT_CHARACTERS} characters`);
+  }
+  if (silenceMs > LIMIT_SILENCE_MS) {
+    throw new SsmlError(`silence of more than ${LIMIT_SILENCE_MS} ms`);
+  }
 }
 
 /** Outside the one `speak` there are declarations, comments and blanks only. */

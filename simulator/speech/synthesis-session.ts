@@ -12,7 +12,7 @@ import type { Recogniser } from "./recogniser.ts";
 import { field } from "./recognition-settings.ts";
 import { TICKS_PER_MS } from "./recognition-turn.ts";
 import { cutSentences, splitSentences } from "./sentence.ts";
-import { rateOf } from "./ssml.ts";
+import { LIMIT_TEXT_CHARACTERS, rateOf } from "./ssml.ts";
 import { readSynthesisSettings, type SynthesisSettings } from "./synthesis-settings.ts";
 import type { Sentence, Synthesiser, SynthesisRequest } from "./synthesiser.ts";
 import { findVoice } from "./voices.ts";
@@ -31,9 +31,6 @@ export interface SynthesisOptions extends ServiceContext {
   recogniser: Recogniser;
   pace: SynthesisPace;
 }
-
-/** Text pieces kept for one utterance, at most. */
-const LIMIT_TEXT_CHARACTERS = 20_000;
 
 /** Serves one connection to a synthesis path until it closes. */
 export async function serveSynthesis(
