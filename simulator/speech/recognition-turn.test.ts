@@ -91,6 +91,46 @@ test("sentences within the segmentation silence are one phrase, with one beginni
   });
 });
 
+test("sentences that an engine tells of together are parted where the silence between them was long", () => {
+  const { turn, sent, paths } = open();
+  turn.hear(onset(1000));
+  turn.hear(phrase("Hello.", 1000, 1500));
+  turn.hear(onset(2099));
+  turn.hear(phrase("It is me.", 2099, 2600));
+  turn.hear(onset(3200));
+  turn.hear({ type: "hypothesis", text: "Are you", ...at(3200, 3600) });
+  // An engine that does not say where it began: the place up to which audio was taken.
+  turn.hear(phrase("Are you there?", 4000, 4000));
+  turn.progress(4600);
+  expect(paths()).toEqual([
+    "speech.startDetected",
+    "speech.phrase",
+    "speech.endDetected",
+    "speech.startDetected",
+    "speech.hypothesis",
+    "speech.phrase",
+    "speech.endDetected",
+  ]);
+  expect(sent[1]?.body).toMatchObject({ DisplayText: "Hello. It is me.", Duration: 16_000_000 });
+  expect(sent[4]?.body.Text).toBe("are you");
+  expect(sent[5]?.body.DisplayText).toBe("Are you there?");
+});
+
+test("recognising once ends with the first of sentences that are told together", () => {
+  const { turn, sent } = open({ mode: "interactive" });
+  turn.hear(onset(1000));
+  turn.hear(phrase("Hello.", 1000, 1500));
+  turn.hear(onset(2100));
+  turn.hear(phrase("It is me.", 2100, 2600));
+  turn.finish();
+  expect(sent.map(({ path, body }) => body.DisplayText ?? path)).toEqual([
+    "speech.startDetected",
+    "speech.endDetected",
+    "Hello.",
+    "turn.end",
+  ]);
+});
+
 test("speech without end is cut at the longest phrase", () => {
   const { turn, sent } = open();
   turn.hear(onset(1000));

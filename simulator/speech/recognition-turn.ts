@@ -68,6 +68,8 @@ export class RecognitionTurn {
     if (this.#over) return;
     const event = this.#understood(heard);
     if (event === undefined) return;
+    this.#part(event);
+    if (this.#over) return;
     switch (event.type) {
       case "onset":
         this.#begin(event.startMs);
@@ -88,6 +90,13 @@ export class RecognitionTurn {
         if (!this.#over) this.#conclude(this.#emptyPhrase("NoMatch", event), event.endMs);
         break;
     }
+  }
+
+  /** An engine may tell of several utterances at once, before any progress through the silence between. */
+  #part({ startMs }: EarEvent): void {
+    if (this.#phrase === undefined || this.#speaking) return;
+    const silenceMs = startMs - this.#phrase.endMs;
+    if (silenceMs >= this.#options.settings.segmentationSilenceMs) this.#flush();
   }
 
   /** After the language was identified at the start, nothing in another one is understood. */
