@@ -106,9 +106,9 @@ class RecognitionSession {
       settings,
       newId: this.#options.newId,
       send: (sent) => this.#send(requestId, sent),
-      onOver: () => this.#connection.resume(),
+      onOver: () => this.#release(open),
     });
-    this.#open = {
+    const open: OpenTurn = {
       turn,
       requestId,
       settings,
@@ -116,6 +116,13 @@ class RecognitionSession {
       carry: Buffer.alloc(0),
       givenMs: 0,
     };
+    this.#open = open;
+  }
+
+  /** Nothing more is heard in this turn: its ear may be a process that a quiet client would keep. */
+  #release({ ear }: OpenTurn): void {
+    this.#connection.resume();
+    void ear?.[Symbol.asyncDispose]();
   }
 
   /** The ear opens with the first sound: connections that never send any cost nothing. */
