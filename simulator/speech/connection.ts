@@ -108,6 +108,8 @@ export class SpeechConnection {
       .toString()
       .replace(/\uFFFD+$/, "");
     this.#socket.close(code, fits);
+    // A client that is held back could not answer, and would wait for the end of the connection.
+    this.#socket.resume();
   }
 
   /** As if the network had gone. */
@@ -116,7 +118,7 @@ export class SpeechConnection {
   }
 
   pause(): void {
-    this.#socket.pause();
+    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.pause();
   }
 
   resume(): void {

@@ -83,3 +83,28 @@ test("the ear is gone when the turn is over, though the connection stays", async
   await once(client, "pong");
   expect(paths.at(-1)).toBe("turn.end");
 });
+
+test("a client that is far ahead of an engine which tells no progress is held back", async () => {
+  const { engine, speech, client } = await open("conversation");
+  sendAudio(client, 60_000);
+  await engine.given(30_000);
+  // Were it not held back, everything would arrive meanwhile.
+  for (const _ of Array.from({ length: 50 })) await fetch(speech.url);
+  expect(engine.givenMs).toBeLessThan(40_000);
+  const rest = engine.given(60_000);
+  engine.listening?.onProgress?.(engine.givenMs);
+  await rest;
+  expect(engine.givenMs).toBe(60_000);
+});
+
+test.each([
+  { state: "is held back", failsAtMs: 30_100 },
+  { state: "would soon be held back", failsAtMs: 10_000 },
+])("a client that $state is told at once when the engine fails", async ({ failsAtMs }) => {
+  const { engine, client } = await open("conversation");
+  sendAudio(client, 60_000);
+  await engine.given(failsAtMs);
+  engine.listening?.onFailure?.(new Error("out of memory"));
+  const [code] = await once(client, "close");
+  expect(code).toBe(1011);
+});

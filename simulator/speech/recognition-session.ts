@@ -39,6 +39,8 @@ interface OpenTurn {
   ear?: Ear;
   carry: Buffer;
   givenMs: number;
+  heardMs: number;
+  heldBack: boolean;
 }
 
 /** Serves one connection to a recognition path until it closes. */
@@ -96,8 +98,7 @@ class RecognitionSession {
   }
 
   #start(requestId: string): void {
-    const before = this.#open;
-    void before?.ear?.[Symbol.asyncDispose]();
+    if (this.#open !== undefined) this.#release(this.#open);
     const settings = this.#settings();
     this.#lastRequestId = requestId;
     const serviceTag = this.#options.newId();
@@ -115,6 +116,8 @@ class RecognitionSession {
       format: WITHOUT_HEADER,
       carry: Buffer.alloc(0),
       givenMs: 0,
+      heardMs: 0,
+      heldBack: false,
     };
     this.#open = open;
   }
@@ -137,13 +140,13 @@ class RecognitionSession {
     try {
       open.ear ??= this.#listen(open);
       open.ear.accept(samples, open.format.rateHz);
+      this.#holdBack(open);
     } catch (error) {
       this.#connection.fail(error);
     }
   }
 
   #listen(open: OpenTurn): Ear {
-    let heldBack = false;
     const { segmentationSilenceMs, languages, phrases } = open.settings;
     return this.#options.engine.listen({
       languages,
@@ -156,12 +159,20 @@ class RecognitionSession {
       onFailure: (error) => this.#connection.fail(error),
       onProgress: (heardMs) => {
         open.turn.progress(heardMs);
-        const aheadMs = open.givenMs - heardMs;
-        if (!heldBack && aheadMs > LIMIT_AHEAD_MS) this.#connection.pause();
-        if (heldBack && aheadMs < RESUME_AHEAD_MS) this.#connection.resume();
-        heldBack = heldBack ? aheadMs >= RESUME_AHEAD_MS : aheadMs > LIMIT_AHEAD_MS;
+        open.heardMs = heardMs;
+        this.#holdBack(open);
       },
     });
+  }
+
+  /** With each sound, too: an engine that is still loading tells of no progress. */
+  #holdBack(open: OpenTurn): void {
+    if (open.turn.over) return;
+    const aheadMs = open.givenMs - open.heardMs;
+    const heldBack = aheadMs > (open.heldBack ? RESUME_AHEAD_MS : LIMIT_AHEAD_MS);
+    if (heldBack && !open.heldBack) this.#connection.pause();
+    if (!heldBack && open.heldBack) this.#connection.resume();
+    open.heldBack = heldBack;
   }
 
   #trace({ type, text, startMs, endMs, confidence }: EarEvent): void {
