@@ -66,6 +66,8 @@ export class Calls implements AsyncDisposable {
   readonly #active = new Map<string, { call: Call; done: Promise<void> }>();
   readonly #byToken = new Map<string, Call>();
   readonly #remembered = new Set<string>();
+  /** Calls on their way in, about which the directory is being asked. */
+  readonly #receptions = new Set<Promise<Reception>>();
   readonly #takeover: Takeover;
   readonly #closing = new AbortController();
   #draining = false;
@@ -100,6 +102,16 @@ export class Calls implements AsyncDisposable {
     if (this.#remembered.has(key)) return "duplicate";
     if (this.#draining) return "draining";
     this.#remember(key);
+    const reception = this.#take(incoming, key);
+    this.#receptions.add(reception);
+    try {
+      return await reception;
+    } finally {
+      this.#receptions.delete(reception);
+    }
+  }
+
+  async #take(incoming: IncomingCall, key: string): Promise<Reception> {
     if (!(await this.#isFirst(key))) return "duplicate";
     if (this.#active.size >= this.#options.config.service.maxCalls) {
       this.#reject(incoming);
@@ -143,14 +155,20 @@ export class Calls implements AsyncDisposable {
 
   /**
    * Takes no new calls and waits for the running ones. Those left at the time-out go to a human, or
-   * are told goodbye, for which they have `farewellMs`; then they are hung up.
+   * are told goodbye, for which they have `farewellMs`; then they are hung up. Without a farewell
+   * that is at once.
    */
   async drain({ timeoutMs, farewellMs }: DrainTimes): Promise<void> {
     this.#draining = true;
     await this.#takeover[Symbol.asyncDispose]();
     await this.#allDone(timeoutMs);
-    if (farewellMs > 0) this.#closing.abort();
-    await this.#allDone(farewellMs);
+    if (farewellMs > 0) {
+      this.#closing.abort();
+      await this.#allDone(farewellMs);
+      // To hang up while a human's phone rings would take the caller away from both.
+      const { transferTimeoutMs } = this.#options.config.escalation;
+      await this.#allDone(transferTimeoutMs, ({ state }) => state === "transferring");
+    }
     await Promise.all(Array.from(this.#active.values(), ({ call }) => call.hangUp()));
     await this.#allDone();
   }
@@ -159,14 +177,20 @@ export class Calls implements AsyncDisposable {
     await this.drain({ timeoutMs: 0, farewellMs: 0 });
   }
 
-  /** Resolves when every call is over, or at the time-out. */
-  async #allDone(timeoutMs?: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = timeoutMs === undefined ? undefined : setTimeout(resolve, timeoutMs);
-    await Promise.race([
-      promise,
-      Promise.all(Array.from(this.#active.values(), ({ done }) => done)),
-    ]);
+  /**
+   * Resolves when every call that counts is over, also one that comes in meanwhile, or at the
+   * time-out.
+   */
+  async #allDone(timeoutMs?: number, counts = (_call: Call) => true): Promise<void> {
+    const { promise: isLate, resolve } = Promise.withResolvers<true>();
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve(true), timeoutMs);
+    let late = false;
+    while (!late) {
+      const calls = Array.from(this.#active.values()).filter(({ call }) => counts(call));
+      const left: Promise<unknown>[] = [...this.#receptions, ...calls.map(({ done }) => done)];
+      if (left.length === 0) break;
+      late = await Promise.race([isLate, Promise.all(left).then(() => false)]);
+    }
     clearTimeout(timer);
   }
 
