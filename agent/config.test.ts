@@ -103,6 +103,16 @@ test("production refuses what only a laboratory may do", () => {
   ]);
 });
 
+test("production takes neither audio nor keys without TLS", () => {
+  const names = faultsOf({
+    ...MINIMUM,
+    NODE_ENV: "production",
+    AGENT_MEDIA_URL: "http://agent-0.example",
+    ACS_CALLBACK_JWKS_URL: "http://keys.example",
+  }).map((fault) => fault.split(":")[0]);
+  expect(names).toEqual(expect.arrayContaining(["AGENT_MEDIA_URL", "ACS_CALLBACK_JWKS_URL"]));
+});
+
 test("production shares by TLS only, and only with a media address of one's own", () => {
   const names = faultsOf({
     ...MINIMUM,

@@ -227,6 +227,18 @@ function checkProduction(config: Config, faults: ConfigFault[]): void {
     "an https URL",
     service.publicUrl ?? "nothing",
   );
+  refuse(
+    service.mediaUrl?.startsWith("http:") === true,
+    "AGENT_MEDIA_URL",
+    "an https URL",
+    service.mediaUrl ?? "",
+  );
+  refuse(
+    acs.callbackJwksUrl.startsWith("http:"),
+    "ACS_CALLBACK_JWKS_URL",
+    "an https URL",
+    acs.callbackJwksUrl,
+  );
   refuse(service.redisUrl?.startsWith("redis:") === true, "AGENT_REDIS_URL", "rediss:", "redis:");
   const hasOwnMedia = service.redisUrl === undefined || service.mediaUrl !== undefined;
   refuse(

@@ -59,6 +59,8 @@ test("forget removes a customer and their calls beside a running agent", async (
   ]);
   expect({ said, code }).toEqual({ said: '{"deletedCalls":1}\n', code: 0 });
   expect(store.calls().map(({ id }) => id)).toEqual(["C-2"]);
+  const nowhere = spawn(process.execPath, [MAIN, "forget", "C-1"], { env: ENV });
+  expect(await once(nowhere, "close")).toEqual([78, null]);
   const nobody = spawn(process.execPath, [MAIN, "forget"], { env });
   expect(await once(nobody, "close")).toEqual([64, null]);
 });

@@ -47,6 +47,11 @@ function forget(customerId: string | undefined): void {
     process.exitCode = EX_USAGE;
     return;
   }
+  if (config.store.path === ":memory:") {
+    process.stderr.write("AGENT_DATABASE: expected the running agent's file, got :memory:\n");
+    process.exitCode = EX_CONFIG;
+    return;
+  }
   using store = Store.open(config.store.path);
   process.stdout.write(`${JSON.stringify({ deletedCalls: store.deleteCustomer(customerId) })}\n`);
 }

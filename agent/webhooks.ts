@@ -143,7 +143,7 @@ async function reportReady(
   if (calls.draining) return { status: 503, body: { status: "draining" } };
   try {
     await checkReady();
-    return { status: 200, body: { status: "ready", activeCalls: calls.size } };
+    return { status: 200, body: { status: "ready" } };
   } catch (error) {
     logger.warn({ err: describeError(error) }, "not ready");
     return { status: 503, body: { status: "not ready" } };
