@@ -8,17 +8,30 @@ test("headers are found whatever their case", () => {
   });
 });
 
-test.each(["userToUser", "user-To-User", "User-To-User"])(
-  "User-To-User may be spelled %s",
-  (name) => {
-    expect(readCallerContext({ [name]: "abc;encoding=hex" })).toEqual({
-      userToUser: "abc;encoding=hex",
-    });
-  },
-);
+test.each([
+  "X-CustomerID",
+  "XCustomer-ID",
+  "X--Customer-ID",
+  "X-MS-CustomCustomer-ID",
+  "x_customer_id",
+])("%s names no customer, and takes no other header's place", (name) => {
+  expect(readCallerContext({ [name]: "C-VICTIM" })).toEqual({});
+  expect(readCallerContext({ [name]: "C-VICTIM", "X-Customer-ID": "C-OWN" })).toEqual({
+    customerId: "C-OWN",
+  });
+});
+
+test("User-To-User is not used", () => {
+  expect(readCallerContext({ "User-To-User": "616263;encoding=hex" })).toEqual({});
+});
 
 test("the prefix of older resources means the same header", () => {
-  expect(readCallerContext({ "X-MS-Custom-Customer-ID": "C-1" })).toEqual({ customerId: "C-1" });
+  expect(
+    readCallerContext({
+      "X-MS-Custom-Customer-ID": "C-1",
+      "x-ms-custom-transfer-reason": "billing",
+    }),
+  ).toEqual({ customerId: "C-1", transferReason: "billing" });
 });
 
 test("the first of two spellings counts", () => {

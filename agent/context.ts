@@ -6,7 +6,6 @@
 export interface CallerContext {
   readonly customerId?: string;
   readonly transferReason?: string;
-  readonly userToUser?: string;
 }
 
 /** Longest value the service carries in one header (custom context how-to: 256 characters). */
@@ -14,37 +13,34 @@ const VALUE_LIMIT = 256;
 /** Five custom headers and User-To-User; a longer list is cut, not trusted. */
 const HEADER_LIMIT = 32;
 
+/**
+ * The longer prefix of older resources means the same header. No other spelling does: SBCs drop the
+ * header on calls from outside by its exact name, and let one that only resembles it pass.
+ */
+const CUSTOMER_ID = ["x-customer-id", "x-ms-custom-customer-id"];
+const TRANSFER_REASON = ["x-transfer-reason", "x-ms-custom-transfer-reason"];
+
 /** `sipHeaders` is untrusted: anything but an object of strings gives an empty context. */
 export function readCallerContext(sipHeaders: unknown): CallerContext {
-  const headers = byComparableName(sipHeaders);
-  const customerId = headers.get("xcustomerid");
-  const transferReason = headers.get("xtransferreason");
-  const userToUser = headers.get("usertouser");
+  if (typeof sipHeaders !== "object" || sipHeaders === null) return {};
+  const headers = Object.entries(sipHeaders).slice(0, HEADER_LIMIT);
+  const customerId = firstOf(headers, CUSTOMER_ID);
+  const transferReason = firstOf(headers, TRANSFER_REASON);
   return {
     ...(customerId !== undefined && isIdentifier(customerId) && { customerId }),
     ...(transferReason !== undefined && { transferReason }),
-    ...(userToUser !== undefined && { userToUser }),
   };
 }
 
-/**
- * SIP header names are case-insensitive, and the service's own spellings of User-To-User differ in
- * their dashes (`userToUser`, `User-To-User`), so names are compared without either. The longer
- * prefix of older resources, `X-MS-Custom-`, means the same header.
- */
-function byComparableName(sipHeaders: unknown): Map<string, string> {
-  if (typeof sipHeaders !== "object" || sipHeaders === null) return new Map();
-  const entries = Object.entries(sipHeaders).slice(0, HEADER_LIMIT);
-  const found = new Map<string, string>();
-  for (const [name, value] of entries) {
-    const comparable = name
-      .toLowerCase()
-      .replaceAll("-", "")
-      .replace(/^xmscustom/, "x");
-    const text = typeof value === "string" ? decodeHeaderValue(value) : "";
-    if (text !== "" && !found.has(comparable)) found.set(comparable, text);
-  }
-  return found;
+/** Names of SIP headers are the same whatever their case. */
+function firstOf(
+  headers: readonly (readonly [string, unknown])[],
+  names: readonly string[],
+): string | undefined {
+  return headers
+    .filter(([name]) => names.includes(name.toLowerCase()))
+    .map(([, value]) => (typeof value === "string" ? decodeHeaderValue(value) : ""))
+    .find((text) => text !== "");
 }
 
 /** Undoes percent-encoding where it is valid, then drops control characters and surplus length. */
