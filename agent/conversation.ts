@@ -310,7 +310,9 @@ export class Conversation {
       signal: AbortSignal.any([controller.signal, this.#options.signal]),
       speaker: undefined,
       [Symbol.dispose]: () => {
-        if (this.#activity === activity) this.#activity = undefined;
+        // A later activity may have begun before this one's scope ended.
+        if (this.#activity !== activity) return;
+        this.#activity = undefined;
         this.#abort = undefined;
       },
     };
