@@ -51,3 +51,10 @@ test("an answer without an end is given up, however steadily it comes", async ()
   await using service = await startModelService({ says: "and so on ".repeat(100), pieceMs: 20 });
   await expect(ask(model(service.url, 60))).rejects.toMatchObject({ code: "stalled" });
 });
+
+test("headers with nothing after them are given up as soon as a missing piece", async () => {
+  await using service = await startModelService({ opens: true });
+  const askedAt = performance.now();
+  await expect(ask(model(service.url, 400))).rejects.toMatchObject({ code: "stalled" });
+  expect(performance.now() - askedAt).toBeLessThan(1500);
+});

@@ -83,6 +83,8 @@ async function* streamReply(request: ReplyRequest): AsyncGenerator<ModelPiece> {
       },
       { signal: watchdog.signal },
     );
+    // The SDK's own time-out ended with the headers; nothing may come after them.
+    watchdog.fed();
     yield* readStream(stream, watchdog);
     watchdog.check();
   } catch (error) {
@@ -148,7 +150,7 @@ function collect(calls: MutableToolCall[], deltas: readonly ToolCallDelta[] = []
 /** A whole answer, tries included, may take this many times as long as one piece of it. */
 const LONGEST_ANSWER = 5;
 
-/** Aborts when nothing has come for too long; the SDK's own time-out ends with the headers. */
+/** Aborts when nothing has come for too long. */
 class Watchdog implements Disposable {
   readonly #timeoutMs: number;
   readonly #stall = new AbortController();

@@ -18,9 +18,15 @@ export type ModelTurn =
       /** Pause before each piece. */
       readonly pieceMs?: number;
     }
-  | { readonly calls: readonly { name: string; arguments: string }[]; readonly says?: string }
+  | {
+      readonly calls: readonly { name: string; arguments: string }[];
+      readonly says?: string;
+      readonly pieceMs?: number;
+    }
   | { readonly fails: number; readonly code?: string }
   | { readonly stalls: true }
+  /** Headers, and nothing after them. */
+  | { readonly opens: true }
   | { readonly filters: true };
 
 /** An Azure OpenAI deployment that answers a list of turns in order. */
@@ -69,6 +75,7 @@ function play(response: ServerResponse, turn: ModelTurn): void {
     return;
   }
   response.writeHead(200, { "Content-Type": "text/event-stream" });
+  if ("opens" in turn) return response.flushHeaders();
   const frames = framesOf(turn);
   if ("pieceMs" in turn && turn.pieceMs !== undefined) return drip(response, frames, turn.pieceMs);
   for (const frame of frames) response.write(`data: ${JSON.stringify(frame)}\n\n`);
@@ -91,7 +98,9 @@ function drip(response: ServerResponse, frames: object[], pieceMs: number): void
 }
 
 /** As Azure streams: the prompt's filter results first, in a chunk without a choice. */
-function framesOf(turn: Exclude<ModelTurn, { stalls: true } | { fails: number }>): object[] {
+function framesOf(
+  turn: Exclude<ModelTurn, { stalls: true } | { opens: true } | { fails: number }>,
+): object[] {
   const first = { id: "", object: "chat.completion.chunk", choices: [], prompt_filter_results: [] };
   if ("filters" in turn) return [first, chunk({}, "content_filter")];
   const words = (turn.says ?? "").split(/(?<=\s)/).filter((word) => word !== "");
