@@ -18,11 +18,53 @@ export interface AnswerOptions {
   readonly signal: AbortSignal;
   /** The turn this answer belongs to. */
   readonly stage: Stage;
+  readonly wait: Wait;
   readonly modelName: string;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
   /** Told as soon as sentences go to the caller, so that an onset can interrupt them. */
   readonly onSpeaker: (speaker: Speaker) => void;
+}
+
+/** How long the caller of one turn has waited: its rounds share it, for the caller hears no rounds. */
+export class Wait {
+  readonly #now: () => number;
+  readonly #startedAt: number;
+  #quietSince: number;
+  #answered = false;
+  /** Words of patience since something was said. */
+  #asides = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#startedAt = now();
+    this.#quietSince = this.#startedAt;
+  }
+
+  /** Until the caller is told to hold on, or told so again. */
+  remainingMs(fillerMs: number): number {
+    const limitMs = this.#asides === 0 ? fillerMs : HOLD_MS;
+    return Math.max(0, this.#quietSince + limitMs - this.#now());
+  }
+
+  /** The word of patience to be said now. */
+  hold(): string {
+    this.#quietSince = this.#now();
+    this.#asides += 1;
+    return this.#asides === 1 ? PHRASES.oneMoment : PHRASES.stillWorking;
+  }
+
+  /** The first audio of an answer goes to the caller. */
+  sound(stage: Stage): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    stage.event("first audio");
+    recordResponseTime(this.#now() - this.#startedAt);
+  }
+
+  /** Something of the answer has been heard to its end. */
+  heard(): void {
+    this.#quietSince = this.#now();
+    this.#asides = 0;
+  }
 }
 
 /** One answer of the model as the caller got it. */
@@ -44,16 +86,12 @@ const HOLD_MS = 3500;
  * speech only: a failure of the model is part of the answer.
  */
 export async function answer(options: AnswerOptions): Promise<Answer> {
-  const { signal, onSpeaker } = options;
-  const startedAt = options.now();
-  const onAudio = () => {
-    options.stage.event("first audio");
-    recordResponseTime(options.now() - startedAt);
-  };
+  const { signal, onSpeaker, wait } = options;
+  const onAudio = () => wait.sound(options.stage);
   const voice = tracedVoice(options.voice, options.stage);
   const speaker = new Speaker({ ...options, voice, onAudio }, signal);
   onSpeaker(speaker);
-  const holding = holdTheLine(speaker, options.fillerMs);
+  const holding = holdTheLine(speaker, options);
   const calls: ToolCall[] = [];
   let failure: ModelFailure | undefined;
   try {
@@ -65,7 +103,9 @@ export async function answer(options: AnswerOptions): Promise<Answer> {
     holding.stop();
   }
   await speaker.finished();
-  return { heard: speaker.heard(), interrupted: signal.aborted, calls, failure };
+  const heard = speaker.heard();
+  if (heard !== "") wait.heard();
+  return { heard, interrupted: signal.aborted, calls, failure };
 }
 
 async function think(
@@ -100,14 +140,15 @@ async function think(
 }
 
 /** Speaks a word of patience while nothing of the answer is there. */
-function holdTheLine(speaker: Speaker, fillerMs: number): { stop(): void } {
-  let asides = 0;
+function holdTheLine(
+  speaker: Speaker,
+  { wait, fillerMs }: Pick<AnswerOptions, "wait" | "fillerMs">,
+): { stop(): void } {
   const hold = () => {
     if (!speaker.idle) return;
-    speaker.aside(asides === 0 ? PHRASES.oneMoment : PHRASES.stillWorking);
-    asides += 1;
-    timer = setTimeout(hold, HOLD_MS);
+    speaker.aside(wait.hold());
+    timer = setTimeout(hold, wait.remainingMs(fillerMs));
   };
-  let timer = setTimeout(hold, fillerMs);
+  let timer = setTimeout(hold, wait.remainingMs(fillerMs));
   return { stop: () => clearTimeout(timer) };
 }

@@ -1,4 +1,4 @@
-import { type Answer, answer } from "./answer.ts";
+import { type Answer, answer, Wait } from "./answer.ts";
 import { Attention, type Heard } from "./attention.ts";
 import type { TransferResult } from "./call.ts";
 import type { Config } from "./config.ts";
@@ -171,8 +171,9 @@ export class Conversation {
   async #respond(): Promise<ConversationEnd | undefined> {
     using activity = this.#begin();
     using stage = this.#options.stage.child("turn");
+    const wait = new Wait(this.#options.now);
     for (let round = 0; round < this.#options.config.maxToolRounds; round += 1) {
-      const reply = await this.#answer(activity, stage);
+      const reply = await this.#answer(activity, { stage, wait });
       stage.set({ "turn.interrupted": reply.interrupted, "turn.tool_calls": reply.calls.length });
       if (reply.interrupted || reply.failure !== undefined || reply.calls.length === 0) {
         this.#options.transcript.agentSaid(reply.heard, { interrupted: reply.interrupted });
@@ -187,11 +188,11 @@ export class Conversation {
     return this.#giveUp("tools");
   }
 
-  #answer(activity: Activity, stage: Stage): Promise<Answer> {
+  #answer(activity: Activity, turn: { stage: Stage; wait: Wait }): Promise<Answer> {
     const { transcript, config } = this.#options;
     return answer({
       ...this.#options,
-      stage,
+      ...turn,
       messages: transcript.messages,
       fillerMs: config.fillerMs,
       signal: activity.signal,
