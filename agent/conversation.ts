@@ -2,7 +2,7 @@ import { type Answer, answer, Wait } from "./answer.ts";
 import { Attention, type Heard } from "./attention.ts";
 import type { TransferResult } from "./call.ts";
 import type { Config } from "./config.ts";
-import type { EscalationRequest } from "./escalation.ts";
+import { type EscalationRequest, summaryOr } from "./escalation.ts";
 import type { Model } from "./llm.ts";
 import type { MediaStream } from "./media-stream.ts";
 import { PHRASES, REPROMPTS } from "./phrases.ts";
@@ -270,11 +270,7 @@ export class Conversation {
   }
 
   #summaryOr(summary: string): string {
-    if (summary !== "") return summary;
-    const { lastCallerText } = this.#options.transcript;
-    return lastCallerText === ""
-      ? "The caller has not said what it is about."
-      : `Caller said: ${lastCallerText}`;
+    return summaryOr(summary, this.#options.transcript.lastCallerText);
   }
 
   /** Speaks a sentence the caller may interrupt. */

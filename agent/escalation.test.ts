@@ -1,5 +1,5 @@
 import { CallAutomationClient } from "@azure/communication-call-automation";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { Call } from "./call.ts";
 import type { Config } from "./config.ts";
 import { escalate, transferHeaders } from "./escalation.ts";
@@ -16,6 +16,8 @@ const CONFIG: Config["escalation"] = {
   summaryLimit: 256,
   transferTimeoutMs: 2000,
 };
+afterEach(() => vi.useRealTimers());
+
 const REQUEST = { summary: "Wants a refund.", reason: "refund", announced: false };
 
 function headers(config: Partial<Config["escalation"]>, summary: string) {
@@ -145,4 +147,28 @@ test("when nobody takes the call the last code is the result", async () => {
   ]);
   expect(result).toEqual({ accepted: false, code: "486/560486" });
   expect(line.call.state).toBe("connected");
+});
+
+test("a transfer that fails returns when the reassurance has been heard out", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  await using line = await openLine(["CallTransferFailed"]);
+  const { promise: heard, resolve } = Promise.withResolvers<void>();
+  const order: string[] = [];
+  const say = async (text: string) => {
+    if (text !== PHRASES.stillConnecting) return;
+    await heard;
+    order.push("heard");
+  };
+  const escalated = escalate(REQUEST, { ...line.options, say, config: CONFIG }).then(() =>
+    order.push("returned"),
+  );
+  await until(() => line.transfers()[0]);
+  vi.advanceTimersByTime(10_000);
+  await line.events();
+  await new Promise((done) => {
+    setImmediate(done);
+  });
+  resolve();
+  await escalated;
+  expect(order).toEqual(["heard", "returned"]);
 });

@@ -29,6 +29,14 @@ export interface EscalationOptions {
   readonly say: (text: string) => Promise<void>;
 }
 
+/** The summary, or what the caller said last where there is none. */
+export function summaryOr(summary: string, lastCallerText: string): string {
+  if (summary !== "") return summary;
+  return lastCallerText === ""
+    ? "The caller has not said what it is about."
+    : `Caller said: ${lastCallerText}`;
+}
+
 /** While a transfer is pending the caller is told so again after this long without news. */
 const REASSURE_MS = 10_000;
 
@@ -62,8 +70,11 @@ async function transferWithReassurance(
   request: EscalationRequest,
   { call, config, context, customerId, ids, say }: EscalationOptions,
 ): Promise<TransferResult> {
-  // A phrase that cannot be said must not end the transfer.
-  const reassure = () => void say(PHRASES.stillConnecting).catch(() => undefined);
+  let reassuring: Promise<void> | undefined;
+  const reassure = () => {
+    // A phrase that cannot be said must not end the transfer.
+    reassuring = say(PHRASES.stillConnecting).catch(() => undefined);
+  };
   const timer = setInterval(reassure, REASSURE_MS);
   try {
     return await call.transfer({
@@ -74,6 +85,8 @@ async function transferWithReassurance(
     });
   } finally {
     clearInterval(timer);
+    // Whoever goes on would speak at the same time.
+    await reassuring;
   }
 }
 
