@@ -10,7 +10,7 @@ import type { Model } from "./llm.ts";
 import { MediaStream } from "./media-stream.ts";
 import { greeting, PHRASES } from "./phrases.ts";
 import { type PreparedSpeech, withHeadStart, withPhrases } from "./prepared-voice.ts";
-import { instructions, systemMessages } from "./prompt.ts";
+import { sessionPrompt, systemMessages } from "./prompt.ts";
 import { RealtimeConversation } from "./realtime-conversation.ts";
 import type { Customer, Store } from "./store.ts";
 import { describeError, type Logger } from "./telemetry.ts";
@@ -225,9 +225,9 @@ async function converseInRealtime(
   try {
     return await new RealtimeConversation({
       ...ground,
+      ...sessionPrompt(config.conversation.company, customer, incoming.context),
       endpoint: config.model,
       realtime: config.realtime,
-      instructions: instructions(config.conversation.company, customer, incoming.context),
       onListening: (write) => {
         line.listen = write;
       },

@@ -13,7 +13,7 @@ import { countInterruption } from "./tracing.ts";
 
 export interface RealtimeConversationOptions
   extends Omit<ConversationOptions, "voice" | "model">,
-    Pick<RealtimeOptions, "realtime" | "instructions"> {
+    Pick<RealtimeOptions, "realtime" | "instructions" | "callerData"> {
   readonly endpoint: RealtimeOptions["model"];
   /** Where the caller's audio goes from now on. */
   readonly onListening: (write: (samples: Uint8Array) => void) => void;
@@ -150,11 +150,12 @@ export class RealtimeConversation {
   }
 
   #open(): Promise<RealtimeSession> {
-    const { endpoint, realtime, instructions } = this.#options;
+    const { endpoint, realtime, instructions, callerData } = this.#options;
     return openRealtime({
       model: endpoint,
       realtime,
       instructions,
+      callerData,
       tools: TOOLS,
       listener: {
         onAudio: (samples, itemId) => this.#spoken.play(itemId, samples),

@@ -1,69 +1,15 @@
 import { expect, test } from "vitest";
 import { PHRASES, REPROMPTS } from "./phrases.ts";
 import { until } from "./testing/call-service.ts";
-import { type RealtimeService, startRealtimeService } from "./testing/realtime-service.ts";
-import { INCOMING, post, spoken, startWorld, type World } from "./testing/world.ts";
-
-const GREETING = "Hello Dana, I see you are calling about billing. How can I help you today?";
-
-type Session = RealtimeService["sessions"][number];
-
-interface RealtimeWorld extends AsyncDisposable {
-  readonly world: World;
-  readonly service: RealtimeService;
-}
-
-async function startRealtimeWorld(env: Record<string, string> = {}): Promise<RealtimeWorld> {
-  const stack = new AsyncDisposableStack();
-  const service = stack.use(await startRealtimeService());
-  const world = stack.use(
-    await startWorld({
-      env: {
-        AGENT_MODE: "realtime",
-        AGENT_MEDIA_RATE_HZ: "24000",
-        AGENT_PLAYOUT_LATENCY_MS: "0",
-        AZURE_OPENAI_REALTIME_DEPLOYMENT: "voice",
-        AZURE_OPENAI_ENDPOINT: service.url,
-        ...env,
-      },
-      calls: { rateHz: 24_000 },
-    }),
-  );
-  return { world, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
-
-/** A connected call whose session has been asked to greet. */
-async function connect({ world, service }: RealtimeWorld) {
-  await post(world.agent.webhookUrl, INCOMING);
-  const media = await world.calls.openMedia();
-  await world.calls.event("CallConnected");
-  const session = await until(() => service.sessions[0]);
-  await until(() => asked(session, GREETING));
-  return { media, session };
-}
-
-/** The same, once the caller has been greeted. */
-async function greeted(line: RealtimeWorld) {
-  const connected = await connect(line);
-  connected.session.speaks("a", "Hello Dana.");
-  connected.session.done();
-  await until(() => turns(line.world).length === 1);
-  return connected;
-}
-
-/** Whether the session has been asked to say this. */
-function asked({ received }: Session, text: string): boolean {
-  return received.some(
-    (event) => event.type === "response.create" && JSON.stringify(event).includes(text),
-  );
-}
-
-function turns(world: World): string[] {
-  const [call] = world.agent.store.calls();
-  return world.agent.store
-    .turns(call?.id ?? "")
-    .map(({ role, text, interrupted }) => `${role}${interrupted ? " (cut)" : ""}: ${text}`);
-}
+import {
+  asked,
+  connect,
+  GREETING,
+  greeted,
+  startRealtimeWorld,
+  turns,
+} from "./testing/realtime-world.ts";
+import { INCOMING, post, spoken } from "./testing/world.ts";
 
 test("a session is configured for the telephone and asked to greet", async () => {
   await using line = await startRealtimeWorld();
@@ -84,6 +30,20 @@ test("a session is configured for the telephone and asked to greet", async () =>
     },
   });
   expect(JSON.stringify(session.received[0])).toContain("escalate_to_human");
+});
+
+test("what the telephone network says is no part of the session's instructions", async () => {
+  await using line = await startRealtimeWorld();
+  const { session } = await connect(line);
+  expect(JSON.stringify(session.received[0])).not.toContain("Dana");
+  const [data] = session.received.slice(1);
+  expect(data).toMatchObject({
+    type: "conversation.item.create",
+    item: { type: "message", role: "system", content: [{ type: "input_text" }] },
+  });
+  expect(JSON.stringify(data)).toContain("caller_data");
+  expect(JSON.stringify(data)).toContain("Dana");
+  expect(asked(session, GREETING)).toBe(true);
 });
 
 test("audio goes both ways and the words are kept", async () => {
@@ -130,7 +90,7 @@ test("tools are used, and the model goes on with their result", async () => {
   session.calls("look_up_customer", {});
   session.done();
   const result = await until(() =>
-    session.received.find(({ type }) => type === "conversation.item.create"),
+    session.received.find((event) => JSON.stringify(event).includes("function_call_output")),
   );
   expect(JSON.stringify(result)).toContain("Premium");
   await until(() => session.received.at(-1)?.type === "response.create");

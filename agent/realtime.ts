@@ -40,6 +40,8 @@ export interface RealtimeOptions {
   readonly model: Config["model"];
   readonly realtime: Config["realtime"];
   readonly instructions: string;
+  /** Facts from the telephone system, apart from the instructions. */
+  readonly callerData: string;
   readonly tools: readonly ToolDefinition[];
   readonly listener: RealtimeListener;
 }
@@ -98,6 +100,7 @@ export async function openRealtime(options: RealtimeOptions): Promise<RealtimeSe
   connection.socket.once("close", () => reader.fail(undefined));
   await opened(connection);
   connection.send(sessionUpdate(options));
+  connection.send(dataItem(options.callerData));
   return sessionOver(connection, reader, responses);
 }
 
@@ -182,6 +185,14 @@ function sessionUpdate({ realtime, instructions, tools }: RealtimeOptions): Real
         tool.type === "function" ? [{ type: "function" as const, ...functionOf(tool) }] : [],
       ),
     },
+  };
+}
+
+function dataItem(text: string): RealtimeClientEvent {
+  const content = [{ type: "input_text" as const, text }];
+  return {
+    type: "conversation.item.create",
+    item: { type: "message", role: "system", content },
   };
 }
 
