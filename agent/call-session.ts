@@ -221,17 +221,24 @@ async function converseInRealtime(
   ground: Ground,
 ): Promise<ConversationEnd | undefined> {
   const { call, config, customer, incoming, logger } = options;
+  const { media } = line;
+  const conversation = new RealtimeConversation({
+    ...ground,
+    ...sessionPrompt(config.conversation.company, customer, incoming.context),
+    endpoint: config.model,
+    realtime: config.realtime,
+    onListening: (write) => {
+      line.listen = write;
+    },
+  });
+  call.onMediaReturned((returned) => {
+    logger.info({}, "media socket came back");
+    media.attach(returned);
+    conversation.lineReturned();
+  });
   await waitUntilConnected(options);
   try {
-    return await new RealtimeConversation({
-      ...ground,
-      ...sessionPrompt(config.conversation.company, customer, incoming.context),
-      endpoint: config.model,
-      realtime: config.realtime,
-      onListening: (write) => {
-        line.listen = write;
-      },
-    }).run();
+    return await conversation.run();
   } catch (error) {
     logger.warn({ err: describeError(error) }, "realtime session broke");
     return call.signal.aborted ? { outcome: "caller-left" } : undefined;

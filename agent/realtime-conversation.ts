@@ -1,5 +1,7 @@
+import type { TransferResult } from "./call.ts";
 import type { ConversationEnd, ConversationOptions } from "./conversation.ts";
-import { ModelFailure, type ToolCall } from "./llm.ts";
+import { type EscalationRequest, summaryOr } from "./escalation.ts";
+import { ModelFailure } from "./llm.ts";
 import { PHRASES, REPROMPTS } from "./phrases.ts";
 import {
   type FinishedResponse,
@@ -19,11 +21,14 @@ export interface RealtimeConversationOptions
   readonly onListening: (write: (samples: Uint8Array) => void) => void;
 }
 
+type Answered = FinishedResponse & { readonly spoken: boolean };
+
 type Happening =
-  | ({ readonly type: "done" } & FinishedResponse)
+  | ({ readonly type: "done" } & Answered)
   | { readonly type: "interrupted" }
   | { readonly type: "failed"; readonly failure: ModelFailure }
   | { readonly type: "silence" }
+  | { readonly type: "line returned" }
   | { readonly type: "too long" }
   | { readonly type: "no media" }
   | { readonly type: "closing" };
@@ -44,6 +49,10 @@ export class RealtimeConversation {
   #callerSpeaks = false;
   /** While a sentence must be heard to its end. */
   #announcing = false;
+  /** Whether something of the response that is being made has been spoken. */
+  #speaking = false;
+  /** Of tools, one after another. */
+  #rounds = 0;
 
   constructor(options: RealtimeConversationOptions) {
     this.#options = options;
@@ -75,6 +84,11 @@ export class RealtimeConversation {
     }
   }
 
+  /** The media socket was away: words of the caller may be lost, and the end of what was said. */
+  lineReturned(): void {
+    if (this.#session !== undefined) this.#happen({ type: "line returned" });
+  }
+
   async #converse(): Promise<ConversationEnd | undefined> {
     const { signal, logger } = this.#options;
     let silences = 0;
@@ -82,16 +96,14 @@ export class RealtimeConversation {
       const happening = await this.#next();
       if (signal.aborted) return { outcome: "caller-left" };
       if (happening.type === "failed") {
-        this.#cut();
         logger.warn({ code: happening.failure.code }, "realtime session failed");
-        return undefined;
       }
-      if (happening.type === "closing" || happening.type === "no media") {
+      if (endsSession(happening)) {
         this.#cut();
         return undefined;
       }
       if (happening.type === "silence") silences += 1;
-      if (happening.type === "interrupted") silences = 0;
+      if (happening.type === "interrupted" || happening.type === "line returned") silences = 0;
       const end = await this.#react(happening, silences);
       if (end !== undefined) return end;
     }
@@ -100,12 +112,16 @@ export class RealtimeConversation {
   async #react(happening: Happening, silences: number): Promise<ConversationEnd | undefined> {
     switch (happening.type) {
       case "done":
-        return happening.calls.length === 0 ? undefined : this.#useTools(happening.calls);
+        return this.#useTools(happening);
       case "silence":
         return this.#prompt(silences);
       case "too long":
         await this.#announce(`${PHRASES.tooLong} ${PHRASES.callAgain}`);
         return { outcome: "too-long" };
+      case "line returned":
+        this.#cutShort();
+        this.#say(PHRASES.lineInterrupted);
+        return undefined;
       default:
         return undefined;
     }
@@ -120,26 +136,25 @@ export class RealtimeConversation {
     return { outcome: "silent" };
   }
 
-  async #useTools(calls: readonly ToolCall[]): Promise<ConversationEnd | undefined> {
+  async #useTools({ calls, spoken }: Answered): Promise<ConversationEnd | undefined> {
+    this.#rounds = calls.length === 0 ? 0 : this.#rounds + 1;
+    if (calls.length === 0) return undefined;
     const { toolbox, transcript } = this.#options;
     const { results, ending } = useTools(toolbox, calls);
     for (const { call, result } of results) this.#session?.giveResult(call.id, result);
     if (ending === undefined) {
       transcript.toolsUsed("", results);
-      this.#expectAnswer();
-      this.#session?.respond();
-      return undefined;
+      return this.#goOn();
     }
     const { call, outcome } = ending;
     await this.#heardOut();
     if (outcome.type === "end") {
       transcript.toolsUsed("", [...results, { call, result: "done" }]);
+      if (!spoken) await this.#announce(PHRASES.goodbye);
       return { outcome: "completed" };
     }
-    const summary =
-      outcome.summary === "" ? `Caller said: ${transcript.lastCallerText}` : outcome.summary;
-    const request = { ...outcome, summary, announced: false };
-    const transfer = await this.#options.escalate(request, (text) => this.#announce(text));
+    const summary = summaryOr(outcome.summary, transcript.lastCallerText);
+    const transfer = await this.#handOver({ ...outcome, summary, announced: false });
     const result = transfer.accepted ? "transferred" : `the transfer failed: ${transfer.code}`;
     transcript.toolsUsed("", [...results, { call, result }]);
     if (transfer.accepted) return { outcome: "escalated", summary };
@@ -147,6 +162,36 @@ export class RealtimeConversation {
     this.#session?.converse(true);
     this.#say(PHRASES.transferFailed);
     return undefined;
+  }
+
+  /** Has the model answer from the results of its tools, unless that has no end. */
+  async #goOn(): Promise<ConversationEnd | undefined> {
+    const { config, logger } = this.#options;
+    if (this.#rounds < config.maxToolRounds) {
+      this.#expectAnswer();
+      this.#session?.respond();
+      return undefined;
+    }
+    logger.warn({}, "model used tools without end");
+    return this.#giveUp("tools");
+  }
+
+  async #handOver(request: EscalationRequest): Promise<TransferResult> {
+    using transfer = this.#options.stage.child("transfer");
+    const result = await this.#options.escalate(request, (text) => this.#announce(text));
+    if (!result.accepted) transfer.fail(result.code);
+    return result;
+  }
+
+  /** A dead end: a human, or at least a goodbye. */
+  async #giveUp(detail: string): Promise<ConversationEnd> {
+    const { transcript, signal } = this.#options;
+    const summary = summaryOr("", transcript.lastCallerText);
+    const transfer = await this.#handOver({ summary, reason: "technical", announced: false });
+    if (transfer.accepted) return { outcome: "escalated", detail, summary };
+    if (signal.aborted) return { outcome: "caller-left" };
+    await this.#announce(PHRASES.callAgain);
+    return { outcome: "failed", detail };
   }
 
   #open(): Promise<RealtimeSession> {
@@ -158,7 +203,10 @@ export class RealtimeConversation {
       callerData,
       tools: TOOLS,
       listener: {
-        onAudio: (samples, itemId) => this.#spoken.play(itemId, samples),
+        onAudio: (samples, itemId) => {
+          this.#speaking = true;
+          this.#spoken.play(itemId, samples);
+        },
         onWords: (text, itemId) => this.#spoken.tell(itemId, text),
         onSpeechStarted: () => this.#interrupt(),
         onSpeechStopped: () => {
@@ -172,7 +220,8 @@ export class RealtimeConversation {
         onResponseDone: (response) => {
           this.#answering = false;
           this.#spoken.complete();
-          this.#happen({ type: "done", ...response });
+          this.#happen({ type: "done", spoken: this.#speaking, ...response });
+          this.#speaking = false;
         },
         onRefused: (code) => this.#options.logger.warn({ code }, "realtime event refused"),
         onFailure: (failure) => this.#happen({ type: "failed", failure }),
@@ -220,12 +269,18 @@ export class RealtimeConversation {
   #interrupt(): void {
     if (this.#announcing) return;
     this.#callerSpeaks = true;
+    this.#rounds = 0;
     if (this.#options.media.pendingMs > 0) {
-      this.#settle();
-      for (const { id, heardMs } of this.#cut()) this.#session?.truncate(id, heardMs);
+      this.#cutShort();
       countInterruption();
     }
     this.#happen({ type: "interrupted" });
+  }
+
+  /** Stops what is being said, and tells the model what was heard of it. */
+  #cutShort(): void {
+    this.#settle();
+    for (const { id, heardMs } of this.#cut()) this.#session?.truncate(id, heardMs);
   }
 
   /** Stops what is being said; what was heard of it is kept, and no more. */
@@ -284,12 +339,18 @@ const STALLED: Happening = {
   failure: new ModelFailure("stalled", "nothing came of a response"),
 };
 
+/** The session is of no more use; what comes after it speaks to the caller, or to a human. */
+function endsSession({ type }: Happening): boolean {
+  return type === "failed" || type === "closing" || type === "no media";
+}
+
 /** What an announcement does not make up for. */
 const LASTING: ReadonlySet<Happening["type"]> = new Set([
   "too long",
   "closing",
   "failed",
   "no media",
+  "line returned",
 ]);
 
 function isEndOf(label: string | undefined, happening: Happening): boolean {
