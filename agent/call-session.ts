@@ -15,7 +15,7 @@ import { RealtimeConversation } from "./realtime-conversation.ts";
 import type { Customer, Store } from "./store.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 import { openToolbox } from "./tools.ts";
-import { tracedListener } from "./traced-speech.ts";
+import { tracedListener, tracedVoice } from "./traced-speech.ts";
 import { countCall, Stage } from "./tracing.ts";
 import { Transcript } from "./transcript.ts";
 import { openVoice, type Voice } from "./tts.ts";
@@ -138,8 +138,9 @@ async function attend(options: AttendedCall): Promise<ConversationEnd> {
   }
   const line = openLine(options, socket);
   const ground = groundOf(options, line.media);
+  const realtime = () => converseInRealtime(options, line, { ground, opened });
   const end =
-    (early === undefined ? await converseInRealtime(options, line, ground) : undefined) ??
+    (early === undefined ? await realtime() : undefined) ??
     (await converseInCascade(options, line, { ground, ...(early ?? openSpeech(options, opened)) }));
   // Before the connections are closed, which takes a moment the caller would spend in silence.
   await leave(options);
@@ -189,6 +190,19 @@ function openSpeech(options: AttendedCall, opened: AsyncDisposableStack): Speech
   return { voice, hearing, listener };
 }
 
+/** A voice that is opened when it is first needed: most realtime calls need none. */
+function spareVoice(options: AttendedCall, opened: AsyncDisposableStack): Pick<Voice, "speak"> {
+  const { config, phrases, stage } = options;
+  const speech = { ...config.speech, rateHz: config.media.rateHz };
+  let voice: Voice | undefined;
+  const open = () => opened.use(withPhrases(openVoice(speech), phrases));
+  const speak: Voice["speak"] = (text, how) => {
+    voice ??= open();
+    return voice.speak(text, how);
+  };
+  return tracedVoice({ speak }, stage);
+}
+
 function helloOf({ config, customer, incoming }: AttendedCall): string {
   return greeting(config.conversation.company, customer, incoming.context);
 }
@@ -218,7 +232,7 @@ async function converseInCascade(
 async function converseInRealtime(
   options: AttendedCall,
   line: AudioLine,
-  ground: Ground,
+  { ground, opened }: { ground: Ground; opened: AsyncDisposableStack },
 ): Promise<ConversationEnd | undefined> {
   const { call, config, customer, incoming, logger } = options;
   const { media } = line;
@@ -227,6 +241,7 @@ async function converseInRealtime(
     ...sessionPrompt(config.conversation.company, customer, incoming.context),
     endpoint: config.model,
     realtime: config.realtime,
+    voice: spareVoice(options, opened),
     onListening: (write) => {
       line.listen = write;
     },

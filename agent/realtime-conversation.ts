@@ -9,13 +9,15 @@ import {
   type RealtimeOptions,
   type RealtimeSession,
 } from "./realtime.ts";
+import { Patience, type PatienceOptions } from "./realtime-patience.ts";
 import { type CutItem, SpokenItems } from "./realtime-spoken.ts";
 import { TOOLS, useTools } from "./tools.ts";
 import { countInterruption } from "./tracing.ts";
 
 export interface RealtimeConversationOptions
   extends Omit<ConversationOptions, "voice" | "model">,
-    Pick<RealtimeOptions, "realtime" | "instructions" | "callerData"> {
+    Pick<RealtimeOptions, "realtime" | "instructions" | "callerData">,
+    Pick<PatienceOptions, "voice"> {
   readonly endpoint: RealtimeOptions["model"];
   /** Where the caller's audio goes from now on. */
   readonly onListening: (write: (samples: Uint8Array) => void) => void;
@@ -42,6 +44,7 @@ export class RealtimeConversation {
   readonly #happenings: Happening[] = [];
   #session: RealtimeSession | undefined;
   readonly #spoken: SpokenItems;
+  readonly #patience: Patience;
   #wake: (() => void) | undefined;
   #quietSince = 0;
   #activeAt = 0;
@@ -57,6 +60,7 @@ export class RealtimeConversation {
   constructor(options: RealtimeConversationOptions) {
     this.#options = options;
     this.#spoken = new SpokenItems(options.media);
+    this.#patience = new Patience(options);
   }
 
   /**
@@ -79,6 +83,7 @@ export class RealtimeConversation {
       return await this.#converse();
     } finally {
       clearTimeout(timer);
+      this.#patience.end();
       signal.removeEventListener("abort", wake);
       closing.removeEventListener("abort", close);
     }
@@ -169,6 +174,7 @@ export class RealtimeConversation {
     const { config, logger } = this.#options;
     if (this.#rounds < config.maxToolRounds) {
       this.#expectAnswer();
+      this.#patience.begin();
       this.#session?.respond();
       return undefined;
     }
@@ -205,20 +211,27 @@ export class RealtimeConversation {
       listener: {
         onAudio: (samples, itemId) => {
           this.#speaking = true;
+          this.#patience.end();
           this.#spoken.play(itemId, samples);
         },
-        onWords: (text, itemId) => this.#spoken.tell(itemId, text),
+        onWords: (text, itemId) => {
+          this.#patience.end();
+          this.#spoken.tell(itemId, text);
+        },
         onSpeechStarted: () => this.#interrupt(),
         onSpeechStopped: () => {
           this.#callerSpeaks = false;
           // The service answers by itself.
-          if (!this.#announcing) this.#expectAnswer();
+          if (this.#announcing) return;
+          this.#expectAnswer();
+          this.#patience.begin();
         },
         onCallerSaid: (text) => {
           if (text !== "") this.#options.transcript.callerSaid(text);
         },
         onResponseDone: (response) => {
           this.#answering = false;
+          if (response.calls.length === 0) this.#patience.end();
           this.#spoken.complete();
           this.#happen({ type: "done", spoken: this.#speaking, ...response });
           this.#speaking = false;
@@ -270,6 +283,7 @@ export class RealtimeConversation {
     if (this.#announcing) return;
     this.#callerSpeaks = true;
     this.#rounds = 0;
+    this.#patience.end();
     if (this.#options.media.pendingMs > 0) {
       this.#cutShort();
       countInterruption();
@@ -285,6 +299,7 @@ export class RealtimeConversation {
 
   /** Stops what is being said; what was heard of it is kept, and no more. */
   #cut(): CutItem[] {
+    this.#patience.end();
     const items = this.#spoken.cut();
     for (const { text } of items) this.#options.transcript.agentSaid(text, { interrupted: true });
     return items;
@@ -310,9 +325,8 @@ export class RealtimeConversation {
     while (!signal.aborted) {
       const happening = this.#happenings.shift();
       if (happening !== undefined) return happening;
-      const audible = media.pendingMs > 0;
-      if (audible) this.#activeAt = now();
-      if (audible || this.#answering || this.#callerSpeaks) this.#quietSince = now();
+      if (this.#patience.look()) this.#activeAt = now();
+      if (media.pendingMs > 0 || this.#answering || this.#callerSpeaks) this.#quietSince = now();
       this.#settle();
       if (this.#answering && now() - this.#activeAt > endpoint.stallTimeoutMs) return STALLED;
       if (now() - this.#quietSince > config.silenceMs) return { type: "silence" };

@@ -8,6 +8,9 @@ export function playedLine() {
   const line = {
     writtenMs: 0,
     playedMs: 0,
+    get pendingMs() {
+      return line.writtenMs - line.playedMs;
+    },
     write: (samples: Uint8Array) => {
       line.writtenMs += samples.length / BYTES_PER_MS;
     },

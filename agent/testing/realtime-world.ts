@@ -5,7 +5,7 @@ import { INCOMING, post, startWorld, type World } from "./world.ts";
 export const GREETING =
   "Hello Dana, I see you are calling about billing. How can I help you today?";
 
-type Session = RealtimeService["sessions"][number];
+export type Session = RealtimeService["sessions"][number];
 
 interface RealtimeWorld extends AsyncDisposable {
   readonly world: World;
