@@ -172,3 +172,21 @@ test("a transfer that fails returns when the reassurance has been heard out", as
   await escalated;
   expect(order).toEqual(["heard", "returned"]);
 });
+
+test("a reassurance that takes long is not spoken into by the next one", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  await using line = await openLine(["CallTransferAccepted"]);
+  const { promise: heard, resolve } = Promise.withResolvers<void>();
+  const said: string[] = [];
+  const say = (text: string) => {
+    said.push(text);
+    return text === PHRASES.stillConnecting ? heard : Promise.resolve();
+  };
+  const escalated = escalate(REQUEST, { ...line.options, say, config: CONFIG });
+  await until(() => line.transfers()[0]);
+  vi.advanceTimersByTime(20_000);
+  resolve();
+  await line.events();
+  await escalated;
+  expect(said).toEqual([PHRASES.connecting, PHRASES.stillConnecting]);
+});

@@ -71,11 +71,15 @@ async function transferWithReassurance(
   { call, config, context, customerId, ids, say }: EscalationOptions,
 ): Promise<TransferResult> {
   let reassuring: Promise<void> | undefined;
-  const reassure = () => {
+  const reassure = async () => {
     // A phrase that cannot be said must not end the transfer.
-    reassuring = say(PHRASES.stillConnecting).catch(() => undefined);
+    await say(PHRASES.stillConnecting).catch(() => undefined);
+    reassuring = undefined;
   };
-  const timer = setInterval(reassure, REASSURE_MS);
+  const timer = setInterval(() => {
+    // One that takes long is not spoken into by the next.
+    reassuring ??= reassure();
+  }, REASSURE_MS);
   try {
     return await call.transfer({
       number,
