@@ -26,7 +26,6 @@ export interface MediaStreamOptions {
   readonly now: () => number;
   readonly onAudio: (samples: Uint8Array) => void;
   readonly onMetadata?: (metadata: AudioMetadata) => void;
-  readonly onDigit?: (digit: string) => void;
 }
 
 /** The largest piece sent at once; the service takes any size. */
@@ -231,8 +230,6 @@ export class MediaStream {
         return this.#receiveAudio(message.body);
       case "audiometadata":
         return this.#options.onMetadata?.(asMetadata(message.body));
-      case "dtmfdata":
-        return this.#options.onDigit?.(textOf(message.body["data"]));
       default:
     }
   }
