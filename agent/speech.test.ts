@@ -108,6 +108,18 @@ test("a closed ear tells nothing more and leaves no connection", async () => {
   expect(listener.noted).toEqual([]);
 });
 
+test("an ear whose service never ends its turn leaves no connection", async () => {
+  await using service = await startSpeechService({ endlessRecognition: true });
+  const ear = openEar(optionsFor(service, { stopTimeoutMs: 100 }), note());
+  ear.write(FRAME);
+  ear.write(FRAME);
+  await service.recognition();
+  await ear[Symbol.asyncDispose]();
+  // The SDK opens another one by itself.
+  await until(() => service.opened === 2);
+  await until(() => service.connections === 0);
+});
+
 test("hearing survives a broken ear and reopens it", async () => {
   await using service = await startSpeechService();
   const listener = note();

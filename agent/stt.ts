@@ -130,9 +130,20 @@ function attach(recognizer: SpeechRecognizer, report: EarListener): void {
 
 /** Closing is bounded by the SDK's stop time-out; how it ends no longer matters to the call. */
 function closeRecognizer(recognizer: SpeechRecognizer): Promise<void> {
-  return new Promise((resolve) => {
-    recognizer.close(resolve, () => resolve());
+  const { promise, resolve } = Promise.withResolvers<void>();
+  recognizer.close(resolve, () => {
+    void (recognizer.internalData as Inner).dispose?.().catch(() => undefined);
+    resolve();
   });
+  return promise;
+}
+
+/**
+ * A recognizer of the SDK (1.52) whose stop timed out closes its connection, opens another one to
+ * go on reading, and keeps that until the service ends it; only what is inside can be disposed then.
+ */
+interface Inner {
+  readonly dispose?: () => Promise<void>;
 }
 
 /** The SDK puts the key into connection URLs, and URLs into its error texts. */

@@ -11,6 +11,8 @@ export interface SpeechServiceOptions {
   refuseSynthesis?: number | undefined;
   /** Words of an utterance after which its connection is cut. */
   cutSynthesisAfterWords?: number | undefined;
+  /** Takes the end of the audio and never answers. */
+  endlessRecognition?: boolean;
   /** Takes the text and never answers. */
   silentSynthesis?: boolean;
   rateHz?: number;
@@ -66,7 +68,7 @@ export async function startSpeechService(
     sockets.handleUpgrade(request, socket, head, (accepted) => {
       opened += 1;
       if (synthesis) synthesiseOn(accepted, options, log);
-      else recognitions.push(recognitionOn(accepted, request));
+      else recognitions.push(recognitionOn(accepted, request, options));
     });
   });
   await new Promise<void>((resolve) => {
@@ -136,7 +138,11 @@ function send(socket: WebSocket, path: string, requestId: string, body: object):
   socket.send(`${head}\r\n\r\n${JSON.stringify(body)}`);
 }
 
-function recognitionOn(socket: WebSocket, request: IncomingMessage): Recognition {
+function recognitionOn(
+  socket: WebSocket,
+  request: IncomingMessage,
+  options: SpeechServiceOptions,
+): Recognition {
   let requestId = "";
   let context = "";
   let started = false;
@@ -151,7 +157,10 @@ function recognitionOn(socket: WebSocket, request: IncomingMessage): Recognition
       started = false;
     }
     if (message.path !== "audio") return;
-    if (message.bytes.length === 0) return reply("turn.end", {});
+    if (message.bytes.length === 0) {
+      if (!options.endlessRecognition) reply("turn.end", {});
+      return;
+    }
     if (!started) reply("turn.start", { context: { serviceTag: "test" } });
     if (started) audioBytes += message.bytes.length;
     started = true;
