@@ -23,6 +23,8 @@ export interface Replicas extends AsyncDisposable {
   /** Answers the calls, while it lives. */
   readonly first: Replica;
   readonly second: Replica;
+  /** Kills what they share. */
+  loseRedis(): Promise<void>;
 }
 
 export interface ReplicasOptions {
@@ -79,7 +81,12 @@ async function open(
   const second = await start("second.sqlite");
   const code = encodeURIComponent(lab.agentEnvironment["EVENT_GRID_SECRET"] ?? "");
   await lab.useAgent(`${balancer.url}/events?code=${code}`);
-  return { first, second, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return {
+    first,
+    second,
+    loseRedis: async () => redis[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
 async function startReplica(

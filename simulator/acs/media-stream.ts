@@ -44,8 +44,8 @@ const DOMINANT_SPEAKERS = 4;
 /**
  * One media WebSocket, with ACS as the client: caller audio out every 20 ms as it comes from the
  * leg, application audio in to the call's play-out queue, `StopAudio` emptying it at once.
- * Faults: `acs.ignore-stop-audio`; `acs.drop-media-socket` and `acs.skip-media-frame`, for which
- * every frame is an occasion.
+ * Faults: `acs.ignore-stop-audio`; `acs.drop-media-socket`, `acs.freeze-media-socket` and
+ * `acs.skip-media-frame`, for which every frame is an occasion.
  */
 export class MediaStream {
   readonly #call: Call;
@@ -182,7 +182,7 @@ export class MediaStream {
       `{"kind":"AudioData","audioData":{"timestamp":"${timestamp}",${who}"data":"${encodePcm(samples)}","silent":${silent}}}`,
     );
     this.#framesSent++;
-    this.#maybeDrop(socket);
+    this.#maybeBreak(socket);
   }
 
   #forget(speaker: string): void {
@@ -199,9 +199,13 @@ export class MediaStream {
     return resampler.process(samples);
   }
 
-  #maybeDrop(socket: WebSocket): void {
-    const fault = strike(this.#context, "acs.drop-media-socket", { call: this.#call.id });
-    if (fault !== undefined) socket.terminate();
+  #maybeBreak(socket: WebSocket): void {
+    const on = { call: this.#call.id };
+    if (strike(this.#context, "acs.drop-media-socket", on) !== undefined) socket.terminate();
+    if (strike(this.#context, "acs.freeze-media-socket", on) === undefined) return;
+    // What is not read is not answered either, a ping for example.
+    socket.pause();
+    this.#release();
   }
 
   #sendDigit(socket: WebSocket, digit: string): void {
