@@ -118,6 +118,7 @@ test("an ear whose service never ends its turn leaves no connection", async () =
   // The SDK opens another one by itself.
   await until(() => service.opened === 2);
   await until(() => service.connections === 0);
+  expect(service.opened).toBe(2);
 });
 
 test("hearing survives a broken ear and reopens it", async () => {
