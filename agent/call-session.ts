@@ -180,8 +180,8 @@ interface SpeechParts {
 }
 
 function openSpeech(options: AttendedCall, opened: AsyncDisposableStack): SpeechParts {
-  const { call, config, logger, phrases, stage } = options;
-  const speech = { ...config.speech, rateHz: config.media.rateHz };
+  const { call, config, logger, phrases, stage, date } = options;
+  const speech = { ...config.speech, rateHz: config.media.rateHz, date };
   const phrased = withPhrases(openVoice(speech), phrases);
   const voice = opened.use(withHeadStart(phrased, helloOf(options), call));
   const listener = latecomer();

@@ -25,9 +25,9 @@ const KEYS_RENEWAL_MS = 3_600_000;
 export function createDoorkeeper(
   acs: Config["acs"],
   eventGridSecret: string | undefined,
-  now: () => number = Date.now,
+  date: () => Date,
 ): Doorkeeper {
-  const keys = acs.callbackAudience === undefined ? undefined : keepKeys(acs.callbackJwksUrl, now);
+  const keys = acs.callbackAudience === undefined ? undefined : keepKeys(acs.callbackJwksUrl, date);
   return {
     eventGrid: (url) => {
       if (eventGridSecret === undefined) return ALLOWED;
@@ -45,6 +45,7 @@ export function createDoorkeeper(
           algorithms: ["RS256"],
           requiredClaims: ["exp"],
           clockTolerance: CLOCK_TOLERANCE_S,
+          currentDate: date(),
         });
         return ALLOWED;
       } catch (error) {
@@ -60,20 +61,20 @@ export function createDoorkeeper(
  * The service's keys: fetched before the first call needs them, again every hour and for a key that
  * is unknown. When they cannot be fetched those at hand go on: no call is lost to it.
  */
-function keepKeys(url: string, now: () => number): JWTVerifyGetKey {
+function keepKeys(url: string, date: () => Date): JWTVerifyGetKey {
   const remote = createRemoteJWKSet(new URL(url), {
     timeoutDuration: KEYS_TIMEOUT_MS,
     cacheMaxAge: Number.POSITIVE_INFINITY,
   });
-  let renewedAt = 0;
+  let renewedAtMs = 0;
   const renew = () => {
-    renewedAt = now();
+    renewedAtMs = date().getTime();
     // Whoever needs a key that is not there asks again, and is told.
     remote.reload().catch(() => undefined);
   };
   renew();
   return (header, token) => {
-    if (now() - renewedAt > KEYS_RENEWAL_MS) renew();
+    if (date().getTime() - renewedAtMs > KEYS_RENEWAL_MS) renew();
     return remote(header, token);
   };
 }

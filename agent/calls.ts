@@ -28,8 +28,9 @@ export interface CallsOptions {
   readonly publicUrl: () => string;
   readonly ids?: () => string;
   readonly tokens?: () => string;
-  readonly date?: () => Date;
-  readonly now?: () => number;
+  readonly date: () => Date;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
 }
 
 export interface DrainTimes {
@@ -83,7 +84,7 @@ export class Calls implements AsyncDisposable {
       // The SDK's default waits a second and more: longer than a caller listens to ringing.
       retryOptions: { maxRetries: 2, retryDelayInMs: retryDelayMs, maxRetryDelayInMs: 2000 },
     });
-    const { replicas, logger, now = () => performance.now() } = options;
+    const { replicas, logger, now } = options;
     const onTaken = (holder: Holder) => this.#rescue(holder);
     this.#takeover = new Takeover({ replicas, owner: this.#owner, logger, now, onTaken });
   }
@@ -254,8 +255,7 @@ export class Calls implements AsyncDisposable {
   }
 
   #sessionOf(call: Call): Parameters<Work>[0] {
-    const { config, store, model, phrases, publicUrl, mediaUrl } = this.#options;
-    const { date = () => new Date(), now = () => performance.now() } = this.#options;
+    const { config, store, model, phrases, publicUrl, mediaUrl, date, now } = this.#options;
     return {
       call,
       config,

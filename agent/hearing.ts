@@ -1,8 +1,8 @@
-import { type Ear, type EarListener, openEar, SpeechFailure, type SpeechOptions } from "./stt.ts";
+import { type Ear, type EarListener, type EarOptions, openEar, SpeechFailure } from "./stt.ts";
 import { describeError, type Logger } from "./telemetry.ts";
 
 export interface HearingOptions {
-  readonly speech: SpeechOptions;
+  readonly speech: EarOptions;
   readonly listener: EarListener;
   readonly logger: Logger;
 }

@@ -21,29 +21,29 @@ const BACKLOG_LIMIT = 1500;
 export class LiveAudio extends AudioInputStream {
   readonly #id = randomUUID().replaceAll("-", "");
   readonly #rateHz: number;
-  readonly #now: () => number;
+  readonly #date: () => Date;
   readonly #chunks: Chunk[] = [];
   #reader: ((chunk: Chunk) => void) | undefined;
   #ended = false;
 
-  /** `now`: the time in milliseconds since 1970, from which the SDK reckons its own latencies. */
-  constructor(rateHz: number, { now = () => Date.now() } = {}) {
+  /** `date`: the time of day, from which the SDK reckons its own latencies. */
+  constructor(rateHz: number, date: () => Date) {
     super();
     this.#rateHz = rateHz;
-    this.#now = now;
+    this.#date = date;
   }
 
   /** 16-bit mono PCM at the stream's rate. */
   write(samples: Uint8Array): void {
     if (this.#ended) return;
     const buffer = new Uint8Array(samples).buffer;
-    this.#push({ buffer, isEnd: false, timeReceived: this.#now() });
+    this.#push({ buffer, isEnd: false, timeReceived: this.#date().getTime() });
   }
 
   close(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#push({ buffer: new ArrayBuffer(0), isEnd: true, timeReceived: this.#now() });
+    this.#push({ buffer: new ArrayBuffer(0), isEnd: true, timeReceived: this.#date().getTime() });
   }
 
   id(): string {

@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { PHRASES } from "./phrases.ts";
 import { Patience } from "./realtime-patience.ts";
@@ -15,8 +14,8 @@ import {
 
 const WORDS = Buffer.alloc(100 * 48);
 
-/** Patience of 1 s over a clock and a line that are moved by hand. */
-function waiting() {
+/** Patience of 1 s over a clock and a line that are moved by hand. `made`: settles when a word is. */
+function waiting(made: () => Promise<void> = async () => {}) {
   const { line, media } = playedLine();
   const asides: string[] = [];
   const time = { nowMs: 0 };
@@ -26,7 +25,7 @@ function waiting() {
     voice: {
       async *speak(text) {
         asides.push(text);
-        await setImmediate();
+        await made();
         yield { type: "audio", samples: WORDS };
       },
     },
@@ -64,14 +63,21 @@ test("what the caller still hears of a round before is no wait", () => {
 });
 
 test("an answer that comes while a word of patience is made takes its place", async () => {
-  const { patience, line, asides, time } = waiting();
+  const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const words = [first, second];
+  const { patience, line, asides, time } = waiting(async () => words.shift()?.promise);
   patience.begin();
   time.nowMs = 1000;
   patience.look();
   patience.end();
-  await setImmediate();
-  await setImmediate();
-  expect(asides).toEqual([PHRASES.oneMoment]);
+  patience.begin();
+  time.nowMs = 2000;
+  first.resolve();
+  // One word is made at a time: with the next one begun, the first is done with.
+  await until(() => {
+    if (asides.length === 1) patience.look();
+    return asides.length === 2;
+  });
   expect(line.writtenMs).toBe(0);
 });
 

@@ -107,8 +107,8 @@ export async function* readInbox(
   }
 }
 
-/** Both in memory: for one replica, and for several in one process. */
-export function memoryReplicas({ now = () => performance.now() } = {}): Replicas {
+/** Both in memory: for one replica, and for several in one process. `now`: monotonic milliseconds. */
+export function memoryReplicas({ now }: { readonly now: () => number }): Replicas {
   const directory = new MemoryDirectory(now);
   return { directory, inbox: memoryInbox(directory), check: async () => {} };
 }

@@ -196,7 +196,7 @@ describe("in memory", () => {
   // The two of a pair share one; each test has its own.
   const shared = new WeakMap<AsyncDisposableStack, Replicas>();
   behaviour(async (stack) => {
-    const replicas = shared.get(stack) ?? memoryReplicas();
+    const replicas = shared.get(stack) ?? memoryReplicas({ now: () => performance.now() });
     shared.set(stack, replicas);
     return replicas;
   });

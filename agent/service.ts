@@ -35,8 +35,9 @@ export interface AgentOptions {
   readonly logger?: Logger;
   readonly ids?: () => string;
   readonly tokens?: () => string;
+  /** The time of day; by default the machine's. */
   readonly date?: () => Date;
-  /** Monotonic milliseconds. */
+  /** Monotonic milliseconds; by default the process's. */
   readonly now?: () => number;
   /** What several replicas share; by default Redis, if the configuration names one. */
   readonly replicas?: Replicas;
@@ -67,9 +68,9 @@ async function openAgent(
   options: AgentOptions,
   opened: AsyncDisposableStack,
 ): Promise<Agent> {
-  const { date = () => new Date() } = options;
+  const { date = () => new Date(), now = () => performance.now() } = options;
   const logger = options.logger ?? createLogger(config);
-  const replicas = options.replicas ?? (await openReplicas(config.service, logger, opened));
+  const replicas = options.replicas ?? (await openReplicas({ config, logger, now }, opened));
   const store = opened.use(Store.open(config.store.path, config.store.customers));
   const interrupted = store.closeInterrupted(date());
   if (interrupted > 0) logger.info({ interrupted }, "interrupted calls closed");
@@ -84,12 +85,14 @@ async function openAgent(
     phrases,
     logger,
     replicas,
+    date,
+    now,
     publicUrl: () => config.service.publicUrl ?? url,
     mediaUrl: () => config.service.mediaUrl ?? config.service.publicUrl ?? url,
   });
   const dependencies = dependenciesOf(config);
   const reachable = oneAtATime(() => checkReachable(dependencies));
-  const doorkeeper = createDoorkeeper(config.acs, config.service.eventGridSecret);
+  const doorkeeper = createDoorkeeper(config.acs, config.service.eventGridSecret, date);
   const checkReady = async () => {
     store.check();
     await Promise.all([replicas.check(), reachable()]);
@@ -104,11 +107,11 @@ async function openAgent(
 }
 
 async function openReplicas(
-  { redisUrl }: Config["service"],
-  logger: Logger,
+  { config, logger, now }: { config: Config; logger: Logger; now: () => number },
   opened: AsyncDisposableStack,
 ): Promise<Replicas> {
-  if (redisUrl === undefined) return memoryReplicas();
+  const { redisUrl } = config.service;
+  if (redisUrl === undefined) return memoryReplicas({ now });
   return opened.use(await openRedisReplicas({ url: redisUrl, logger }));
 }
 

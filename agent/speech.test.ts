@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Hearing } from "./hearing.ts";
-import { type EarListener, openEar, type SpeechOptions } from "./stt.ts";
+import { type EarListener, type EarOptions, openEar } from "./stt.ts";
 import { createLogger } from "./telemetry.ts";
 import { until } from "./testing/call-service.ts";
 import { type SpeechService, startSpeechService, WORD_MS } from "./testing/speech-service.ts";
@@ -9,7 +9,7 @@ import { openVoice, type SpeechPiece, type Voice } from "./tts.ts";
 const FRAME = new Uint8Array(640).fill(3);
 const QUIET = createLogger({ logLevel: "silent" });
 
-function optionsFor({ url }: SpeechService, options: Partial<SpeechOptions> = {}): SpeechOptions {
+function optionsFor({ url }: SpeechService, options: Partial<EarOptions> = {}): EarOptions {
   return {
     key: "canary-key",
     region: undefined,
@@ -22,6 +22,7 @@ function optionsFor({ url }: SpeechService, options: Partial<SpeechOptions> = {}
     firstAudioTimeoutMs: 1000,
     stopTimeoutMs: 300,
     rateHz: 16_000,
+    date: () => new Date(),
     ...options,
   };
 }

@@ -42,13 +42,14 @@ export interface Ear extends AsyncDisposable {
 }
 
 export type SpeechOptions = Config["speech"] & { readonly rateHz: number };
+export type EarOptions = SpeechOptions & { readonly date: () => Date };
 
 /**
  * Starts listening at once; audio may come later. The SDK reports a successful start even when the
  * service refused the connection, so a refusal arrives through `onFailure` only.
  */
-export function openEar(options: SpeechOptions, listener: EarListener): Ear {
-  const audio = new LiveAudio(options.rateHz);
+export function openEar(options: EarOptions, listener: EarListener): Ear {
+  const audio = new LiveAudio(options.rateHz, options.date);
   const recognizer = new SpeechRecognizer(
     recognitionConfig(options),
     AudioConfig.fromStreamInput(audio),
