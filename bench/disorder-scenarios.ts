@@ -43,7 +43,10 @@ interface Result {
 interface Assertion {
   readonly title: string;
   readonly status: string;
+  /** One for each failed turn. */
   readonly failureMessages?: readonly string[];
+  /** Which turns of a repeated test failed, from 0. */
+  readonly meta: { readonly failedTurns?: readonly number[] };
 }
 
 /** One process: a scenario file under some seeds that follow each other. */
@@ -55,7 +58,7 @@ interface Job {
 
 const nameOf = (file: string) => basename(file, ".scenario.ts");
 
-/** Runs a job; a result for each seed, or one for all of them if one of them failed. */
+/** Runs a job; a result for each of its seeds. */
 async function runJob(job: Job): Promise<Result[]> {
   const { file, firstSeed, seeds } = job;
   const out = join(FOLDER, `${nameOf(file)}-${firstSeed}`);
@@ -79,23 +82,32 @@ async function runJob(job: Job): Promise<Result[]> {
   return results;
 }
 
-function resultsOf({ file, firstSeed, seeds }: Job, out: string): Result[] {
+function resultsOf(job: Job, out: string): Result[] {
   const report: { testResults: readonly { assertionResults: readonly Assertion[] }[] } = JSON.parse(
     readFileSync(join(out, "results.json"), "utf8"),
   );
   const assertions = report.testResults.flatMap(({ assertionResults }) => assertionResults);
-  const failed = assertions.filter(({ status }) => status === "failed");
-  const passed = assertions.filter(({ status }) => status === "passed");
-  const base = { seed: firstSeed, scenario: nameOf(file) };
-  if (failed.length > 0 || assertions.length === 0) {
-    const why = failed.map(({ title, failureMessages = [] }) => `${title}: ${failureMessages[0]}`);
-    return [{ ...base, outcome: "different", why: why.join("; ").slice(0, 2_000) }];
-  }
-  if (passed.length === 0) return [{ ...base, outcome: "skipped" }];
-  return Array.from({ length: seeds }, (_, turn) => {
-    const wire = passed.map(({ title }) => wireOf(join(out, runFolder(title, turn))));
-    return { ...base, seed: firstSeed + turn, outcome: "same", wire: JSON.stringify(wire) };
+  const scenario = nameOf(job.file);
+  const ran = assertions.filter(({ status }) => status === "passed" || status === "failed");
+  return seedsOf(job).map((seed, turn) => {
+    const why = ran.flatMap((assertion) => failureOf(assertion, turn)).join("; ");
+    if (why !== "" || assertions.length === 0) {
+      return { seed, scenario, outcome: "different", why: why.slice(0, 2_000) };
+    }
+    if (ran.length === 0) return { seed, scenario, outcome: "skipped" };
+    const wire = ran.map(({ title }) => wireOf(join(out, runFolder(title, turn))));
+    return { seed, scenario, outcome: "same", wire: JSON.stringify(wire) };
   });
+}
+
+/** Why a test failed in one of its turns; where the report does not tell which, in all of them. */
+function failureOf({ title, status, failureMessages = [], meta }: Assertion, turn: number) {
+  if (status !== "failed") return [];
+  const { failedTurns = [] } = meta;
+  const known = failedTurns.length === failureMessages.length;
+  if (!known) return [`${title}: ${failureMessages[0]}`];
+  const index = failedTurns.indexOf(turn);
+  return index < 0 ? [] : [`${title}: ${failureMessages[index]}`];
 }
 
 /** Calls that run beside each other may change places; within a scenario the set is what counts. */
@@ -106,8 +118,8 @@ function wireOf(folder: string): unknown {
 }
 
 /** The result against the undisturbed run's. */
-function judged(result: Result | undefined, undisturbed: Result | undefined): Result | undefined {
-  if (result?.outcome !== "same" || undisturbed?.wire === undefined) return result;
+function judged(result: Result, undisturbed: Result | undefined): Result {
+  if (result.outcome !== "same" || undisturbed?.wire === undefined) return result;
   if (result.wire === undisturbed.wire) return result;
   const why = `undisturbed ${undisturbed.wire}\n    disturbed   ${result.wire}`;
   return { ...result, outcome: "different", why };
@@ -140,13 +152,10 @@ class Ledger {
 async function runOnce(job: Job, ledger: Ledger): Promise<Job[]> {
   const scenario = nameOf(job.file);
   const undisturbed = ledger.find(UNDISTURBED, scenario);
-  const done = await runJob(job);
-  const results = new Map(done.map((result) => [result.seed, result]));
   const again: Job[] = [];
-  for (const seed of seedsOf(job)) {
-    const result = judged(results.get(seed), undisturbed);
-    if (result === undefined || result.outcome === "different") {
-      const { why = "another seed of its process failed" } = result ?? {};
+  for (const result of await runJob(job)) {
+    const { seed, outcome, why } = judged(result, undisturbed);
+    if (outcome === "different") {
       console.log(`seed ${seed}, ${scenario}: to run again: ${why}`);
       again.push({ ...job, firstSeed: seed, seeds: 1 });
     } else {
@@ -159,10 +168,10 @@ async function runOnce(job: Job, ledger: Ledger): Promise<Job[]> {
 /** Runs a job of one seed that differed, while nothing else runs. */
 async function runAgain(job: Job, ledger: Ledger): Promise<void> {
   const scenario = nameOf(job.file);
-  const [first] = await runJob(job);
-  const result = judged(first, ledger.find(UNDISTURBED, scenario));
-  if (result === undefined) throw new Error(`${scenario}: seed ${job.firstSeed} did not run`);
-  ledger.add(result.outcome === "same" ? { ...result, outcome: "busy" } : result);
+  for (const first of await runJob(job)) {
+    const result = judged(first, ledger.find(UNDISTURBED, scenario));
+    ledger.add(result.outcome === "same" ? { ...result, outcome: "busy" } : result);
+  }
 }
 
 const seedsOf = ({ firstSeed, seeds }: Job) =>
@@ -188,14 +197,27 @@ function plan(files: readonly string[], seeds: readonly number[]): Job[] {
   );
 }
 
+/** What of a job is not done yet: stretches of seeds that follow each other. */
+function openPartsOf(job: Job, ledger: Ledger): Job[] {
+  const parts: Job[] = [];
+  for (const seed of seedsOf(job)) {
+    if (ledger.find(seed, nameOf(job.file)) !== undefined) continue;
+    const last = parts.at(-1);
+    if (last !== undefined && last.firstSeed + last.seeds === seed) {
+      parts[parts.length - 1] = { ...last, seeds: last.seeds + 1 };
+    } else {
+      parts.push({ ...job, firstSeed: seed, seeds: 1 });
+    }
+  }
+  return parts;
+}
+
 /** Up to `parallel` jobs at a time until all are done or the time is over; what has to run again. */
 async function runAll(
   jobs: readonly Job[],
   { ledger, parallel, endMs }: { ledger: Ledger; parallel: number; endMs: number },
 ): Promise<Job[]> {
-  const open = jobs.filter(
-    (job) => !seedsOf(job).every((seed) => ledger.find(seed, nameOf(job.file))),
-  );
+  const open = jobs.flatMap((job) => openPartsOf(job, ledger));
   const again: Job[] = [];
   const lane = async () => {
     while (performance.now() < endMs) {

@@ -7,6 +7,13 @@ import { type RunOptions, readRunOptions } from "./run-options.ts";
 
 export { expect } from "vitest";
 
+declare module "vitest" {
+  interface TaskMeta {
+    /** Which runs of a repeated scenario failed, from 0; in the JSON report, too. */
+    failedTurns?: readonly number[];
+  }
+}
+
 addMatchers();
 
 export type ScenarioBody = (fixtures: Fixtures) => Promise<void>;
@@ -51,9 +58,10 @@ async function run(
   const announce = (step: string) => background.add(annotate(step, "step"));
   // The runner's signal tells of time-outs only: whatever the script left waiting ends with it.
   const over = new AbortController();
+  const turn = task.result?.repeatCount ?? 0;
   const start = {
     title: task.name,
-    turn: task.result?.repeatCount ?? 0,
+    turn,
     signal: AbortSignal.any([signal, over.signal]),
     options,
     settings,
@@ -78,6 +86,7 @@ async function run(
       return skip(error.message);
     }
     background.add(annotate(current.folder, "failed"));
+    task.meta.failedTurns = [...(task.meta.failedTurns ?? []), turn];
     // What failed in the script is the news; a party that cannot close after it is not.
     await end(current, over).catch(() => {});
     throw error;
