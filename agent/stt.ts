@@ -133,6 +133,7 @@ function attach(recognizer: SpeechRecognizer, report: EarListener): void {
 function closeRecognizer(recognizer: SpeechRecognizer): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   recognizer.close(resolve, () => {
+    // What cannot be closed either has nobody left who could be told.
     void (recognizer.internalData as Inner).dispose?.().catch(() => undefined);
     resolve();
   });

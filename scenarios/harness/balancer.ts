@@ -57,6 +57,7 @@ async function relay(
   const copy = { request, body: Buffer.from(await buffer(request)) };
   const answers: Response[] = [];
   for (const target of targets) {
+    // A replica that is gone has no answer.
     const answer = await send(copy, target).catch(() => undefined);
     if (answer !== undefined) answers.push(answer);
   }
