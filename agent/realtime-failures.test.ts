@@ -5,6 +5,7 @@ import {
   asked,
   connect,
   greeted,
+  type Session,
   says,
   startRealtimeWorld,
   turns,
@@ -63,6 +64,14 @@ test("a caller whose line broke is asked as often as before whether they are the
   expect(asked(session, PHRASES.silenceGoodbye)).toBe(false);
 });
 
+/** The model looks the customer up, and is asked for its answer. */
+async function looksUp(session: Session): Promise<void> {
+  session.calls("look_up_customer", {});
+  session.done();
+  const responses = () => session.received.filter(({ type }) => type === "response.create");
+  await until(() => responses().length === 2);
+}
+
 test("a call that the model ends without a word ends with a goodbye", async () => {
   await using line = await startRealtimeWorld();
   const { session } = await greeted(line);
@@ -70,10 +79,7 @@ test("a call that the model ends without a word ends with a goodbye", async () =
   session.callerSays("My plan? Then that is all.");
   session.begins();
   session.speaks("b", "Let me see.");
-  session.calls("look_up_customer", {});
-  session.done();
-  const responses = () => session.received.filter(({ type }) => type === "response.create");
-  await until(() => responses().length === 2);
+  await looksUp(session);
   session.calls("end_call", {});
   session.done();
   await until(() => asked(session, PHRASES.goodbye));
@@ -89,10 +95,7 @@ test("a session that uses tools without end is stopped, and its caller gets a hu
   const spans = recordSpans(() => performance.now());
   await using line = await startRealtimeWorld({ AGENT_MAX_TOOL_ROUNDS: "2" });
   const { session } = await greeted(line);
-  session.calls("look_up_customer", {});
-  session.done();
-  const responses = () => session.received.filter(({ type }) => type === "response.create");
-  await until(() => responses().length === 2);
+  await looksUp(session);
   session.calls("look_up_customer", {});
   session.done();
   await until(() => asked(session, PHRASES.connecting));

@@ -1,6 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
@@ -8,30 +7,15 @@ import { expect, onTestFinished, test } from "vitest";
 import { manualClock } from "../clock.ts";
 import { contentOf } from "./dialogue-player.ts";
 import { recordDialogue } from "./dialogue-recorder.ts";
+import { startPlainServer } from "./testing/plain-server.ts";
 
 const KEY = "real-key-0123456789";
-
-async function listen(
-  listener: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>,
-): Promise<string> {
-  const server = createServer((request, response) => void listener(request, response));
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => {
-      server.close(resolve);
-    });
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
 
 /** A recorder before a service that answers when it is told to, and a way to ask it. */
 async function startRecorder(timeoutMs = 1000) {
   const clock = manualClock();
   const arrived: ((response: ServerResponse) => void)[] = [];
-  const endpoint = await listen((_request, response) => arrived.shift()?.(response));
+  const endpoint = await startPlainServer((_request, response) => arrived.shift()?.(response));
   const folder = mkdtempSync(join(tmpdir(), "linecheck-recorder-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, "d.json");
@@ -43,7 +27,7 @@ async function startRecorder(timeoutMs = 1000) {
     timeoutMs,
   });
   onTestFinished(() => backing[Symbol.asyncDispose]());
-  const url = await listen(async (request, response) => {
+  const url = await startPlainServer(async (request, response) => {
     const body = (await json(request)) as Record<string, unknown>;
     const served = await backing.serve(body, response);
     if (served.kind === "unknown") response.writeHead(502).end(served.why);

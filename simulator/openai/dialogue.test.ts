@@ -1,8 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -15,6 +14,7 @@ import { type Backing, playDialogue } from "./dialogue-player.ts";
 import { type ModelEndpoint, recordDialogue } from "./dialogue-recorder.ts";
 import { createScript, type Script } from "./script.ts";
 import { startOpenAi } from "./server.ts";
+import { startPlainServer } from "./testing/plain-server.ts";
 
 const clock = systemClock();
 const NAMES = ["Dana Miller", "Sam Ortega"];
@@ -165,17 +165,7 @@ async function startPlainService(answer: Answer): Promise<string> {
     const body = JSON.parse(Buffer.concat(parts).toString()) as Record<string, unknown>;
     await answer(response, { headers: request.headers, url: request.url ?? "", body });
   };
-  const server = createServer((request, response) => void serve(request, response));
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => {
-      server.close(resolve);
-    });
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return startPlainServer(serve);
 }
 
 const FILTER_FRAME =

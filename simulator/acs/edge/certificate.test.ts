@@ -1,5 +1,3 @@
-import { once } from "node:events";
-import { connect, createServer, type TLSSocket } from "node:tls";
 import { beforeAll, expect, test } from "vitest";
 import {
   type CertificateAuthority,
@@ -11,8 +9,9 @@ import {
   selfSigned,
 } from "../../certificates.ts";
 import { systemClock } from "../../clock.ts";
+import { shownBy } from "../testing/handshake.ts";
 import { type CertificateRules, judgeCertificate, type ShownCertificate } from "./certificate.ts";
-import { issuersOf, parseRoots } from "./chain.ts";
+import { parseRoots } from "./chain.ts";
 
 const HOST = "sbc.linecheck.test";
 const clock = systemClock();
@@ -34,33 +33,9 @@ function issue(options: Partial<CertificateOptions> = {}, by = authority) {
   return by.issue({ commonName: "sbc", hosts: [HOST], keyPair, ...options });
 }
 
-/** What the edge sees when `client` dials it: the real handshake, with Node's real verdict. */
-async function shownBy(client: Partial<IssuedCertificate>): Promise<ShownCertificate> {
-  const server = await issue();
-  const listener = createServer({
-    ...server,
-    ca: authority.certificate,
-    requestCert: true,
-    rejectUnauthorized: false,
-  });
-  listener.listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const address = listener.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  const accepted = once(listener, "secureConnection") as Promise<[TLSSocket]>;
-  const socket = connect({ host: "127.0.0.1", port, ...client, rejectUnauthorized: false });
-  const [peer] = await accepted;
-  const certificate = peer.getPeerCertificate(true);
-  const shown = {
-    raw: certificate?.raw,
-    issuers: issuersOf(certificate),
-    authorizationError: peer.authorized ? undefined : String(peer.authorizationError),
-  };
-  socket.destroy();
-  peer.destroy();
-  listener.close();
-  await once(listener, "close");
-  return shown;
+/** What the edge sees when `client` dials it. */
+async function seen(client: Partial<IssuedCertificate>): Promise<ShownCertificate> {
+  return shownBy(client, { ...(await issue()), ca: authority.certificate });
 }
 
 function defaults(): CertificateRules {
@@ -69,7 +44,7 @@ function defaults(): CertificateRules {
 }
 
 async function faultOf(client: Partial<IssuedCertificate>, rules: Partial<CertificateRules> = {}) {
-  const shown = await shownBy(client);
+  const shown = await seen(client);
   return judgeCertificate(shown, { ...defaults(), ...rules }).fault;
 }
 
@@ -79,7 +54,7 @@ test("a certificate for both uses is good", async () => {
 
 test("a certificate for servers only is good, whatever OpenSSL says", async () => {
   const client = await issue({ usages: ["serverAuth"] });
-  expect((await shownBy(client)).authorizationError).toBe("INVALID_PURPOSE");
+  expect((await seen(client)).authorizationError).toBe("INVALID_PURPOSE");
   expect(await faultOf(client)).toBeUndefined();
 });
 
@@ -137,7 +112,7 @@ test("dates are the lab's: a certificate expires when the lab's clock passes its
 });
 
 test("the end of validity comes with every verdict", async () => {
-  const shown = await shownBy(await issue({ ...EXPIRED }));
+  const shown = await seen(await issue({ ...EXPIRED }));
   const { ends } = judgeCertificate(shown, defaults());
   expect(Math.abs((ends?.getTime() ?? 0) - EXPIRED.notAfter.getTime())).toBeLessThan(1000);
 });

@@ -1,6 +1,4 @@
 import { type KeyObject, sign, X509Certificate } from "node:crypto";
-import { once } from "node:events";
-import { connect, createServer, type TLSSocket } from "node:tls";
 import { beforeAll, expect, test } from "vitest";
 import {
   type CertificateAuthority,
@@ -12,8 +10,9 @@ import {
   selfSigned,
 } from "../../certificates.ts";
 import { systemClock } from "../../clock.ts";
+import { shownBy } from "../testing/handshake.ts";
 import { type CertificateRules, judgeCertificate, type ShownCertificate } from "./certificate.ts";
-import { issuersOf, parseRoots } from "./chain.ts";
+import { parseRoots } from "./chain.ts";
 
 const HOST = "sbc.linecheck.test";
 const clock = systemClock();
@@ -94,33 +93,14 @@ async function leaf(
   return { key, cert: [cert, ...sent].join("\n") };
 }
 
-/** What the edge sees when `client` dials it: the real handshake, with Node's real verdict. */
-async function shownBy(client: IssuedCertificate): Promise<ShownCertificate> {
+/** What the edge sees when `client` dials it. */
+async function seen(client: IssuedCertificate): Promise<ShownCertificate> {
   const server = await root.issue({ commonName: "sip", hosts: [HOST], keyPair });
-  const verify = { ca: root.certificate, requestCert: true, rejectUnauthorized: false };
-  const listener = createServer({ ...server, ...verify });
-  listener.listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const address = listener.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  const accepted = once(listener, "secureConnection") as Promise<[TLSSocket]>;
-  const socket = connect({ host: "127.0.0.1", port, ...client, rejectUnauthorized: false });
-  const [peer] = await accepted;
-  const certificate = peer.getPeerCertificate(true);
-  const shown = {
-    raw: certificate.raw,
-    issuers: issuersOf(certificate),
-    authorizationError: peer.authorized ? undefined : String(peer.authorizationError),
-  };
-  socket.destroy();
-  peer.destroy();
-  listener.close();
-  await once(listener, "close");
-  return shown;
+  return shownBy(client, { ...server, ca: root.certificate });
 }
 
 async function verdictOn(client: IssuedCertificate, rules: Partial<CertificateRules> = {}) {
-  const shown = await shownBy(client);
+  const shown = await seen(client);
   const { fault } = judgeCertificate(shown, {
     host: HOST,
     now: clock.date(),
