@@ -178,3 +178,19 @@ test("silence before a voice's first word is not played, and the words are still
   pass(90 + 150 + 60);
   expect(speaker.heard()).toBe("one two three four");
 });
+
+test("what has been heard to its end is not stopped: an abort after that leaves the next words alone", async () => {
+  const { media, pass } = openMedia();
+  const first = new AbortController();
+  const announcement = new Speaker({ voice: voiceOf(), media }, first.signal);
+  announcement.say("one two");
+  await untilWritten(media, 2 * WORD_MS);
+  pass(2 * WORD_MS);
+  await announcement.finished();
+  const reply = new Speaker({ voice: voiceOf(), media }, new AbortController().signal);
+  reply.say("three four");
+  await untilWritten(media, 4 * WORD_MS);
+  first.abort();
+  expect(media.pendingMs).toBe(2 * WORD_MS);
+  expect(announcement.heard()).toBe("one two");
+});

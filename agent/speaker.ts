@@ -38,17 +38,17 @@ export class Speaker {
   #heardMs: number | undefined;
   #replying = false;
   #sounding = false;
+  readonly #stop = () => {
+    this.#heardMs ??= this.#media.stop();
+  };
 
   constructor({ voice, media, onAudio }: SpeakerOptions, signal: AbortSignal) {
     this.#voice = voice;
     this.#onAudio = onAudio;
     this.#media = media;
     this.#signal = signal;
-    const stop = () => {
-      this.#heardMs ??= media.stop();
-    };
     if (signal.aborted) this.#heardMs = media.playedMs;
-    else signal.addEventListener("abort", stop, { once: true });
+    else signal.addEventListener("abort", this.#stop, { once: true });
   }
 
   /** Whether anything of this reply has been handed to the caller's side. */
@@ -78,6 +78,8 @@ export class Speaker {
     if (this.#failure !== undefined) throw this.#failure;
     try {
       await this.#media.drained(this.#signal);
+      // Nothing of it is left to be stopped, and the signal may be that of the whole call.
+      this.#signal.removeEventListener("abort", this.#stop);
     } catch (error) {
       if (!this.#signal.aborted) throw error;
     }
