@@ -16,7 +16,7 @@ scenario(
     llm
       .when("terms")
       .says(
-        "Your contract runs for twenty four months and renews every year, unless you cancel it three months before it ends, in writing or by telephone.",
+        "Your contract runs for twenty four months and renews every year, unless you cancel it three months before it ends, in writing or by telephone, and we confirm that on the same day by sending a letter to your home.",
       );
     llm.when("speak to a manager").says("Of course. I will find a manager for you.");
 
